@@ -1,0 +1,34 @@
+# hcevents: PostgreSQL row changes as Kafka events.
+#
+#	make                      builds the extension and its programs
+#	make install              installs them into the server of PG_CONFIG
+#	make installcheck         regression tests against a running server that
+#	                          has shared_preload_libraries = 'hcevents'
+#	make CHECK=1              warnings are errors (what CI builds)
+
+EXTENSION = hcevents
+MODULE_big = hcevents
+OBJS = $(patsubst %.c,%.o,$(filter-out src/tools/%,$(sort $(wildcard src/*.c src/*/*.c))))
+DATA_built = sql/hcevents--1.0.0.sql
+
+PG_CONFIG ?= pg_config
+# bitcode for the JIT would need clang, and triggers are never inlined
+override with_llvm = no
+PG_CPPFLAGS = -I$(srcdir)/src
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wshadow -Wstrict-prototypes \
+	-Wold-style-definition -Wmissing-declarations -Wformat=2 -Wwrite-strings \
+	-Wnull-dereference -Wvla
+ifdef CHECK
+PG_CFLAGS += -Werror
+endif
+SHLIB_LINK = -lrdkafka -luuid
+
+PROGRAMS = hcevents-consume hcevents-devbroker
+EXTRA_CLEAN = $(PROGRAMS) sql/hcevents--1.0.0.sql
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+include $(srcdir)/src/tools/tools.mk
+
+sql/hcevents--1.0.0.sql: $(sort $(wildcard sql/parts/*.sql))
+	cat $^ > $@

@@ -1,0 +1,546 @@
+/* ---- topics in Kafka: asked by the admin worker ---- */
+
+CREATE FUNCTION hcevents.topic_name(event_type text, schema_name text)
+    RETURNS text
+    LANGUAGE c STRICT STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'hcevents_topic_name';
+COMMENT ON FUNCTION hcevents.topic_name(text, text) IS
+'The topic of an event type under the current settings; schema_name is the schema of its table, '''' for publish(). NULL when Kafka would not take the name.';
+
+CREATE FUNCTION hcevents.describe_topics(topics text[])
+    RETURNS TABLE (topic text, brokers integer, "exists" boolean,
+                   partitions integer, replication_factor integer, error text)
+    LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'hcevents_describe_topics';
+COMMENT ON FUNCTION hcevents.describe_topics(text[]) IS
+'What Kafka says about these topics; without topics one row with the number of brokers. Read hcevents.topics() instead.';
+
+CREATE FUNCTION hcevents.make_topics(topics text[], partitions integer,
+                                     replication_factor integer, config jsonb)
+    RETURNS TABLE (topic text, result text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'hcevents_make_topics';
+COMMENT ON FUNCTION hcevents.make_topics(text[], integer, integer, jsonb) IS
+'Creates these topics; hcevents.create_topics() finds out which.';
+
+CREATE FUNCTION hcevents.expected_topics()
+    RETURNS TABLE (topic text, event_types text[], error text)
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH attached AS (
+        SELECT DISTINCT e.event_type,
+               hcevents.topic_name(e.event_type, n.nspname::text) AS topic
+        FROM hcevents.attachments AS a
+            JOIN pg_class AS c ON c.oid = a.target::text::regclass
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            CROSS JOIN LATERAL unnest(a.events) AS e(event_type)
+    ), seen AS (
+        /* published by hand, or no longer attached: the schema is unknown */
+        SELECT s.event_type,
+               CASE WHEN strpos(current_setting('hcevents.topic'), '%s') > 0
+                   THEN s.topic
+                   ELSE hcevents.topic_name(s.event_type, '') END AS topic
+        FROM hcevents.delivery_stats AS s
+        WHERE s.event_type <> '' AND NOT EXISTS (
+            SELECT FROM attached AS a WHERE a.event_type = s.event_type)
+    ), wanted AS (
+        SELECT a.event_type, a.topic FROM attached AS a
+        UNION
+        SELECT s.event_type, s.topic FROM seen AS s
+    )
+    SELECT w.topic, array_agg(w.event_type ORDER BY w.event_type),
+           CASE WHEN w.topic IS NULL
+               THEN 'the settings make no valid topic name of these event types'
+           END
+    FROM wanted AS w
+    GROUP BY w.topic
+    ORDER BY w.topic;
+END
+$$;
+COMMENT ON FUNCTION hcevents.expected_topics() IS
+'The topics that the event types of this database go to under the current settings: those of attached tables and those already published. Does not ask Kafka.';
+
+CREATE FUNCTION hcevents.topics()
+    RETURNS TABLE (topic text, event_types text[], "exists" boolean,
+                   partitions integer, replication_factor integer, error text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    names text[] := ARRAY(SELECT e.topic FROM hcevents.expected_topics() AS e
+                          WHERE e.topic IS NOT NULL);
+BEGIN
+    /* without a name, describe_topics() would ask for all that there are */
+    IF names = '{}' THEN
+        RETURN QUERY
+        SELECT e.topic, e.event_types, NULL::boolean, NULL::integer,
+               NULL::integer, e.error
+        FROM hcevents.expected_topics() AS e;
+        RETURN;
+    END IF;
+
+    RETURN QUERY
+    SELECT e.topic, e.event_types, d."exists", d.partitions,
+           d.replication_factor, coalesce(e.error, d.error)
+    FROM hcevents.expected_topics() AS e
+        LEFT JOIN hcevents.describe_topics(names) AS d ON d.topic = e.topic
+    ORDER BY e.topic;
+END
+$$;
+COMMENT ON FUNCTION hcevents.topics() IS
+'The topics that this database''s events go to, and what Kafka says about each.';
+
+CREATE FUNCTION hcevents.create_topics(partitions integer DEFAULT 3,
+                                       replication_factor integer DEFAULT 1,
+                                       config jsonb DEFAULT '{}')
+    RETURNS TABLE (topic text, result text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    names text[] := ARRAY(SELECT e.topic FROM hcevents.expected_topics() AS e
+                          WHERE e.topic IS NOT NULL);
+BEGIN
+    RETURN QUERY
+    SELECT m.topic, m.result
+    FROM hcevents.make_topics(names, create_topics.partitions,
+                              create_topics.replication_factor,
+                              create_topics.config) AS m
+    UNION ALL
+    SELECT e.topic, e.error
+    FROM hcevents.expected_topics() AS e
+    WHERE e.topic IS NULL
+    ORDER BY 1;
+END
+$$;
+COMMENT ON FUNCTION hcevents.create_topics(integer, integer, jsonb) IS
+'Creates the topics of hcevents.topics() that are missing: "created", "exists" or the broker''s error for each. config holds topic options of Kafka, such as {"retention.ms": 604800000}. Its caller needs pg_monitor and EXECUTE on hcevents.make_topics() too.';
+
+/* ---- the doctor ---- */
+
+CREATE FUNCTION hcevents.process_state(OUT preloaded boolean,
+                                       OUT launcher_pid integer)
+    LANGUAGE c STRICT VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'hcevents_process_state';
+COMMENT ON FUNCTION hcevents.process_state() IS
+'Whether the server has preloaded the library, and its launcher''s process id.';
+
+CREATE FUNCTION hcevents.check_server()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    state record;
+    workers integer;
+    worker_limit integer := current_setting('max_worker_processes');
+BEGIN
+    SELECT * INTO state FROM hcevents.process_state();
+    IF state.preloaded THEN
+        RETURN QUERY VALUES ('preloaded', 'ok', 'the library is preloaded',
+                             NULL::text);
+    ELSE
+        RETURN QUERY VALUES ('preloaded', 'error',
+            'the server runs without the library: events are captured but not delivered',
+            'Add shared_preload_libraries = ''hcevents'' to postgresql.conf, and restart the server.');
+    END IF;
+
+    IF current_setting('wal_level') = 'minimal' THEN
+        RETURN QUERY VALUES ('wal_level', 'error',
+            'wal_level is minimal: WAL cannot be kept for the relay',
+            'Set wal_level = replica, and restart the server.');
+    ELSE
+        RETURN QUERY VALUES ('wal_level', 'ok',
+            'wal_level is ' || current_setting('wal_level'), NULL::text);
+    END IF;
+
+    /* Those without a place in pg_stat_activity are not seen. */
+    SELECT count(*) INTO workers
+    FROM pg_stat_activity AS a
+    WHERE a.backend_type NOT IN (
+        'client backend', 'autovacuum launcher', 'autovacuum worker',
+        'walsender', 'walreceiver', 'walwriter', 'background writer',
+        'checkpointer', 'archiver', 'startup', 'logger', 'walsummarizer',
+        'slotsync worker', 'io worker', 'standalone backend');
+    RETURN QUERY
+    SELECT 'max_worker_processes',
+           CASE WHEN workers < worker_limit THEN 'ok' ELSE 'warning' END,
+           format('%s of %s background workers are in use', workers,
+                  worker_limit),
+           CASE WHEN workers >= worker_limit
+               THEN 'A relay that ends cannot start again while none is free. Increase max_worker_processes, and restart the server.'
+           END;
+
+    IF state.launcher_pid IS NOT NULL THEN
+        RETURN QUERY VALUES ('launcher', 'ok',
+            format('runs as process %s', state.launcher_pid), NULL::text);
+    ELSIF state.preloaded THEN
+        RETURN QUERY VALUES ('launcher', 'error',
+            'the launcher does not run, so no relay is started',
+            'The server log says why it ended. It is started again after a few seconds if max_worker_processes allows.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hcevents.check_server() IS
+'The part of hcevents.check() about the server.';
+
+CREATE FUNCTION hcevents.check_relay()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    relay record;
+BEGIN
+    SELECT * INTO relay FROM hcevents.status AS s
+    WHERE s.datname = current_database();
+    IF NOT FOUND THEN
+        RETURN QUERY VALUES ('relay', 'error',
+            'the launcher knows of no relay for this database',
+            'It looks once a minute at the latest; if this stays, see the check "launcher" and the server log.');
+        RETURN;
+    END IF;
+
+    RETURN QUERY
+    SELECT 'relay',
+           CASE WHEN relay.state = 'streaming' THEN 'ok'
+                WHEN relay.state IN ('stopped', 'failed') THEN 'error'
+                ELSE 'warning' END,
+           concat_ws(', ', relay.state,
+                     'waits for ' || nullif(relay.waiting_for, ''),
+                     CASE WHEN relay.lag_bytes > 0
+                         THEN pg_size_pretty(relay.lag_bytes) || ' behind' END,
+                     CASE WHEN relay.state <> 'streaming'
+                         THEN 'last error: ' || nullif(relay.last_error, '')
+                     END),
+           CASE relay.state
+               WHEN 'disconnected' THEN 'See the check "brokers". The relay goes on by itself when they answer.'
+               WHEN 'paused' THEN 'hcevents.resume() lets it go on.'
+               WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
+               WHEN 'failed' THEN 'The launcher starts it again; the server log says why it ended.'
+               WHEN 'stopped' THEN 'See the check "launcher" and the server log.'
+           END;
+END
+$$;
+COMMENT ON FUNCTION hcevents.check_relay() IS
+'The part of hcevents.check() about this database''s relay.';
+
+CREATE FUNCTION hcevents.check_slot()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    slot record;
+    slots integer;
+    slot_limit integer := current_setting('max_replication_slots');
+BEGIN
+    SELECT r.slot_name, r.active, r.wal_status, r.restart_lsn INTO slot
+    FROM pg_replication_slots AS r
+        JOIN pg_database AS d ON r.slot_name = 'hcevents_' || d.oid::text
+    WHERE d.datname = current_database();
+
+    SELECT count(*) INTO slots FROM pg_replication_slots;
+    RETURN QUERY
+    SELECT 'max_replication_slots',
+           CASE WHEN slots < slot_limit OR slot.slot_name IS NOT NULL
+               THEN 'ok' ELSE 'error' END,
+           format('%s of %s replication slots are in use', slots, slot_limit),
+           CASE WHEN slots >= slot_limit THEN
+               'Another database''s relay would find none. Increase max_replication_slots, and restart the server.'
+           END;
+
+    IF slot.slot_name IS NULL THEN
+        RETURN QUERY VALUES ('slot', 'error',
+            'the relay''s replication slot does not exist',
+            'The relay makes it when it starts; WAL that was removed meanwhile is recorded in hcevents.gaps.');
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT 'slot',
+           CASE WHEN slot.wal_status = 'lost' THEN 'error'
+                WHEN slot.wal_status = 'unreserved' OR NOT slot.active
+                    THEN 'warning'
+                ELSE 'ok' END,
+           format('%s is %s, its WAL is %s', slot.slot_name,
+                  CASE WHEN slot.active THEN 'held by the relay'
+                       ELSE 'held by nobody' END,
+                  coalesce(slot.wal_status, 'not reserved')),
+           CASE WHEN slot.wal_status IN ('lost', 'unreserved')
+               THEN 'More WAL was written than max_slot_wal_keep_size keeps; what was not delivered is recorded in hcevents.gaps.'
+           END;
+
+    RETURN QUERY
+    SELECT 'retained_wal',
+           CASE WHEN w.bytes > w.much THEN 'warning' ELSE 'ok' END,
+           pg_size_pretty(w.bytes) || ' of WAL are kept for the relay',
+           CASE WHEN w.bytes > w.much
+               THEN 'Find out what the relay waits for in hcevents.status, and watch the space of pg_wal.'
+           END
+    FROM (SELECT CASE WHEN pg_is_in_recovery()
+                     THEN pg_last_wal_replay_lsn() - slot.restart_lsn
+                     ELSE pg_current_wal_lsn() - slot.restart_lsn END,
+                 /* half of what is allowed, 1 GB when all is */
+                 coalesce((SELECT s.setting::bigint * 1024 * 512
+                           FROM pg_settings AS s
+                           WHERE s.name = 'max_slot_wal_keep_size'
+                               AND s.setting::bigint >= 0), 1073741824)
+         ) AS w(bytes, much)
+    WHERE w.bytes IS NOT NULL;
+
+    RETURN QUERY
+    SELECT 'max_slot_wal_keep_size',
+           CASE WHEN s.setting = '-1' THEN 'warning' ELSE 'ok' END,
+           CASE WHEN s.setting = '-1'
+               THEN 'WAL kept for a relay that cannot deliver is not bounded: a full pg_wal stops the server'
+               ELSE 'at most ' || current_setting('max_slot_wal_keep_size')
+                    || ' of WAL are kept for a slot' END,
+           CASE WHEN s.setting = '-1'
+               THEN 'Set max_slot_wal_keep_size to what pg_wal has room for. Beyond it events are lost, and recorded in hcevents.gaps.'
+           END
+    FROM pg_settings AS s
+    WHERE s.name = 'max_slot_wal_keep_size';
+END
+$$;
+COMMENT ON FUNCTION hcevents.check_slot() IS
+'The part of hcevents.check() about the WAL that is kept for the relay.';
+
+CREATE FUNCTION hcevents.check_attachments()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    total bigint;
+    broken text;
+    disabled text;
+    partial text;
+BEGIN
+    SELECT count(*),
+           string_agg(format('%s (%s)', a.target, a.resource), ', '
+                      ORDER BY a.target::text, a.resource)
+               FILTER (WHERE NOT a.valid),
+           string_agg(format('%s (%s)', a.target, a.resource), ', '
+                      ORDER BY a.target::text, a.resource)
+               FILTER (WHERE NOT a.enabled),
+           string_agg(format('%s (%s): %s', a.target, a.resource,
+                             array_to_string(a.unpublished_columns, ', ')),
+                      '; ' ORDER BY a.target::text, a.resource)
+               FILTER (WHERE a.unpublished_columns <> '{}')
+    INTO total, broken, disabled, partial
+    FROM hcevents.attachments AS a;
+
+    RETURN QUERY
+    SELECT 'attachments',
+           CASE WHEN broken IS NOT NULL THEN 'error'
+                WHEN disabled IS NOT NULL OR total = 0 THEN 'warning'
+                ELSE 'ok' END,
+           CASE WHEN total = 0 THEN 'no table publishes'
+                ELSE concat_ws('; ', format('attached: %s', total),
+                               'no longer valid: ' || broken,
+                               'trigger disabled: ' || disabled) END,
+           CASE WHEN broken IS NOT NULL
+                    THEN 'Attach these tables again; hcevents.attachments.definition has the call.'
+                WHEN disabled IS NOT NULL
+                    THEN 'ALTER TABLE ... ENABLE TRIGGER lets these tables publish again.'
+                WHEN total = 0
+                    THEN 'Call hcevents.attach() for each table that should.'
+           END;
+
+    /* Publishing only what was named is the rule, so it is no warning. */
+    IF total > 0 THEN
+        RETURN QUERY
+        SELECT 'unpublished_columns', 'ok',
+               coalesce(partial, 'every column is published'),
+               CASE WHEN partial IS NOT NULL
+                   THEN 'To publish more of them, attach the table again with a longer list of columns.'
+               END;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hcevents.check_attachments() IS
+'The part of hcevents.check() about the tables that publish.';
+
+CREATE FUNCTION hcevents.check_losses()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    relay record;
+BEGIN
+    SELECT s.gaps, s.dead INTO relay FROM hcevents.status AS s
+    WHERE s.datname = current_database();
+    RETURN QUERY
+    SELECT 'gaps',
+           CASE WHEN relay.gaps > 0 THEN 'error' ELSE 'ok' END,
+           CASE WHEN relay.gaps > 0
+               THEN format('stretches of journal that were lost: %s', relay.gaps)
+               ELSE 'no journal was lost' END,
+           CASE WHEN relay.gaps > 0
+               THEN 'hcevents.gaps has time and cause of each; consumers lack the events committed then.'
+           END;
+    RETURN QUERY
+    SELECT 'dead_letters',
+           CASE WHEN relay.dead > 0 THEN 'warning' ELSE 'ok' END,
+           format('events that could not be delivered: %s',
+                  coalesce(relay.dead, 0)),
+           CASE WHEN relay.dead > 0
+               THEN 'hcevents.dead_letters has the reason of each.' END;
+END
+$$;
+COMMENT ON FUNCTION hcevents.check_losses() IS
+'The part of hcevents.check() about events that did not arrive.';
+
+CREATE FUNCTION hcevents.check_settings()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    topics bigint;
+    nameless text;
+BEGIN
+    IF current_setting('hcevents.enabled')::boolean THEN
+        RETURN QUERY VALUES ('enabled', 'ok', 'hcevents.enabled is on',
+                             NULL::text);
+    ELSE
+        RETURN QUERY VALUES ('enabled', 'warning',
+            'hcevents.enabled is off: nothing is captured in this session',
+            'ALTER DATABASE ... SET hcevents.enabled = on, or correct KAFKA_ENABLED in the server''s environment.');
+    END IF;
+
+    SELECT count(e.topic),
+           string_agg(array_to_string(e.event_types, ', '), ', ')
+               FILTER (WHERE e.topic IS NULL)
+    INTO topics, nameless
+    FROM hcevents.expected_topics() AS e;
+    RETURN QUERY
+    SELECT 'topic_names',
+           CASE WHEN nameless IS NULL THEN 'ok' ELSE 'error' END,
+           CASE WHEN nameless IS NULL
+               THEN format('valid by the template %s: %s',
+                           current_setting('hcevents.topic'), topics)
+               ELSE 'no valid topic name for ' || nameless END,
+           CASE WHEN nameless IS NOT NULL
+               THEN 'A topic name has at most 249 letters, digits, ".", "_" and "-". Change hcevents.topic or hcevents.topic_prefix; until then these events become dead letters.'
+           END;
+END
+$$;
+COMMENT ON FUNCTION hcevents.check_settings() IS
+'The part of hcevents.check() about the settings of this session.';
+
+CREATE FUNCTION hcevents.check_brokers()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    names text[];
+    answer record;
+BEGIN
+    IF NOT current_setting('hcevents.enabled')::boolean THEN
+        RETURN QUERY VALUES ('brokers', 'ok',
+            'not asked, hcevents.enabled is off', NULL::text);
+        RETURN;
+    END IF;
+
+    names := ARRAY(SELECT e.topic FROM hcevents.expected_topics() AS e
+                   WHERE e.topic IS NOT NULL);
+    SELECT max(d.brokers) AS brokers, count(d.topic) AS topics,
+           string_agg(d.topic, ', ' ORDER BY d.topic)
+               FILTER (WHERE NOT d."exists" AND d.error IS NULL) AS missing,
+           string_agg(format('%s: %s', d.topic, d.error), '; '
+                      ORDER BY d.topic)
+               FILTER (WHERE d.error IS NOT NULL) AS failed
+    INTO answer
+    FROM hcevents.describe_topics(names) AS d;
+
+    RETURN QUERY VALUES ('brokers', 'ok',
+        format('reached through %s, brokers: %s',
+               current_setting('hcevents.bootstrap_servers'), answer.brokers),
+        NULL::text);
+    IF answer.topics > 0 THEN
+        RETURN QUERY
+        SELECT 'topics',
+               CASE WHEN answer.failed IS NOT NULL THEN 'error'
+                    WHEN answer.missing IS NOT NULL THEN 'warning'
+                    ELSE 'ok' END,
+               CASE WHEN answer.failed IS NULL AND answer.missing IS NULL
+                   THEN format('all exist: %s', answer.topics)
+                   ELSE concat_ws('; ', answer.failed,
+                                  'missing: ' || answer.missing) END,
+               CASE WHEN answer.missing IS NOT NULL
+                        THEN 'hcevents.create_topics() creates them. Their events wait until they exist, unless the broker creates topics by itself.'
+                    WHEN answer.failed IS NOT NULL
+                        THEN 'Look at these topics with the tools of the broker.'
+               END;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hcevents.check_brokers() IS
+'The part of hcevents.check() about Kafka.';
+
+CREATE FUNCTION hcevents.check()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    part text;
+    message text;
+    message_detail text;
+    message_hint text;
+BEGIN
+    FOREACH part IN ARRAY ARRAY['server', 'relay', 'slot', 'attachments',
+                                'losses', 'settings', 'brokers']
+    LOOP
+        /* What is broken enough to raise an error is what a doctor is for. */
+        BEGIN
+            RETURN QUERY EXECUTE format('SELECT * FROM hcevents.%I()',
+                                        'check_' || part);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS message = MESSAGE_TEXT,
+                message_detail = PG_EXCEPTION_DETAIL,
+                message_hint = PG_EXCEPTION_HINT;
+            RETURN QUERY
+            SELECT part, 'error',
+                   concat_ws(': ', message, nullif(message_detail, '')),
+                   nullif(message_hint, '');
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hcevents.check() IS
+'The doctor: looks at server, relay, WAL, attachments, settings and Kafka, and says what to do. Raises no error; what cannot be checked is a row with the status "error".';
+
+REVOKE ALL ON FUNCTION hcevents.topic_name(text, text),
+    hcevents.describe_topics(text[]),
+    hcevents.make_topics(text[], integer, integer, jsonb),
+    hcevents.expected_topics(), hcevents.topics(),
+    hcevents.create_topics(integer, integer, jsonb),
+    hcevents.process_state(), hcevents.check_server(), hcevents.check_relay(),
+    hcevents.check_slot(), hcevents.check_attachments(),
+    hcevents.check_losses(), hcevents.check_settings(),
+    hcevents.check_brokers(), hcevents.check() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hcevents.topic_name(text, text),
+    hcevents.describe_topics(text[]), hcevents.expected_topics(),
+    hcevents.topics(), hcevents.process_state(), hcevents.check_server(),
+    hcevents.check_relay(), hcevents.check_slot(),
+    hcevents.check_attachments(), hcevents.check_losses(),
+    hcevents.check_settings(), hcevents.check_brokers(), hcevents.check()
+    TO pg_monitor;

@@ -1,0 +1,245 @@
+/*-------------------------------------------------------------------------
+ *
+ * moved.c
+ *		A row that an UPDATE moves to another partition is one event.
+ *
+ * PostgreSQL carries such an update out as a DELETE on one partition and an
+ * INSERT on another, and fires the row triggers of both, one after the other.
+ * The DELETE is held here until its INSERT comes; the two are then one update.
+ * Where no INSERT follows (a BEFORE trigger of the new partition swallowed the
+ * row) the held half is a delete after all.
+ *
+ * The halves belong together when they come from the same trigger of the same
+ * partitioned table, at the same trigger depth, and carry the same command
+ * id: the INSERT of a later statement is another row.
+ *
+ * Held rows are copies in TopTransactionContext.  Their specs outlive them
+ * (spec_cache.c frees nothing before the transaction ends).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "capture/spec.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+typedef struct HeldRow
+{
+	HceSpec    *spec;
+	HeapTuple	tuple;
+	int			depth;
+	CommandId	command;
+	SubTransactionId subid;
+} HeldRow;
+
+static List *held_rows = NIL;
+
+/* Is any row held?  Asked on the hot path. */
+bool
+hce_moved_pending(void)
+{
+	return held_rows != NIL;
+}
+
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+/* Hold the DELETE half of a moved row. */
+void
+hce_moved_hold(HceSpec *spec, HeapTuple tuple)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	HeldRow    *held = palloc(sizeof(HeldRow));
+
+	held->spec = spec;
+	held->tuple = heap_copytuple(tuple);
+	held->depth = trigger_depth();
+	held->command = HeapTupleHeaderGetCmax(tuple->t_data);
+	held->subid = GetCurrentSubTransactionId();
+	held_rows = lappend(held_rows, held);
+	MemoryContextSwitchTo(old);
+}
+
+/* The held row's columns, numbered as in its own partition. */
+static HceRow
+deform(const HeldRow *held)
+{
+	TupleDesc	tupdesc = held->spec->tupdesc;
+	Datum	   *values = palloc(sizeof(Datum) * tupdesc->natts);
+	bool	   *isnull = palloc(sizeof(bool) * tupdesc->natts);
+	HceRow		row = {values, isnull};
+
+	heap_deform_tuple(held->tuple, tupdesc, values, isnull);
+	return row;
+}
+
+/* Publish a held row as a delete; it is off the list already. */
+static void
+publish_delete(HeldRow *held)
+{
+	bool		push = !ActiveSnapshotSet();
+
+	if (held->spec->on_delete == NULL)
+		return;
+
+	/* before commit there is no snapshot, and TOAST is read under one */
+	if (push)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	hce_render_event(held->spec, held->spec->on_delete, deform(held));
+	if (push)
+		PopActiveSnapshot();
+}
+
+static bool
+same_trigger(const HceSpec *a, const HceSpec *b)
+{
+	return a->root == b->root && strcmp(a->trigger_name, b->trigger_name) == 0;
+}
+
+/* The command that wrote the row change which fires a trigger now. */
+static CommandId
+command_of(const TriggerData *trigdata)
+{
+	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		return HeapTupleHeaderGetCmin(trigdata->tg_trigtuple->t_data);
+	return HeapTupleHeaderGetCmax(trigdata->tg_trigtuple->t_data);
+}
+
+/* Can the INSERT half of "held" still come, now that this trigger fires? */
+static bool
+may_follow(const HeldRow *held, const HceSpec *spec,
+		   const TriggerData *trigdata, int depth)
+{
+	if (held->depth < depth)
+		return true;
+	return held->depth == depth && held->spec->root == spec->root &&
+		held->command == command_of(trigdata) &&
+		!same_trigger(held->spec, spec);
+}
+
+/*
+ * Publish the held rows whose other half cannot come any more.
+ */
+void
+hce_moved_settle(HceSpec *spec, const TriggerData *trigdata)
+{
+	int			depth = trigger_depth();
+
+	for (int i = 0; i < list_length(held_rows);)
+	{
+		HeldRow    *held = list_nth(held_rows, i);
+
+		if (may_follow(held, spec, trigdata, depth))
+		{
+			i++;
+			continue;
+		}
+		held_rows = list_delete_nth_cell(held_rows, i);
+		publish_delete(held);
+	}
+}
+
+/*
+ * The held row with the columns numbered as in "spec", as far as transitions
+ * look at it.
+ */
+static HceRow
+renumber(const HeldRow *held, const HceSpec *spec)
+{
+	HceRow		from = deform(held);
+	Datum	   *values = palloc0(sizeof(Datum) * spec->last_attnum);
+	bool	   *isnull = palloc(sizeof(bool) * spec->last_attnum);
+	HceRow		row = {values, isnull};
+
+	memset(isnull, true, spec->last_attnum);
+	for (int i = 0; i < spec->ntransitions; i++)
+	{
+		const HceColumn *column = &spec->transitions[i].column;
+		char	   *published;
+		AttrNumber	source = hce_spec_find_column(held->spec->tupdesc,
+												  column->name, &published);
+
+		if (source == InvalidAttrNumber)
+			continue;
+		values[column->attnum - 1] = from.values[source - 1];
+		isnull[column->attnum - 1] = from.isnull[source - 1];
+	}
+	return row;
+}
+
+/*
+ * Is this INSERT the other half of a held row?
+ *
+ * Then that row is no longer held and is returned in "old_row".  Held rows
+ * that this INSERT shows to be without their half are published.
+ */
+bool
+hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
+{
+	int			depth = trigger_depth();
+
+	for (int i = 0; i < list_length(held_rows); i++)
+	{
+		HeldRow    *held = list_nth(held_rows, i);
+
+		if (held->depth == depth && same_trigger(held->spec, spec) &&
+			held->command == command_of(trigdata))
+		{
+			held_rows = list_delete_nth_cell(held_rows, i);
+			*old_row = renumber(held, spec);
+			return true;
+		}
+	}
+	hce_moved_settle(spec, trigdata);
+	return false;
+}
+
+/* A sub-transaction is about to be released: no other half comes any more. */
+void
+hce_moved_release_sub(SubTransactionId subid)
+{
+	for (int i = 0; i < list_length(held_rows);)
+	{
+		HeldRow    *held = list_nth(held_rows, i);
+
+		if (held->subid < subid)
+		{
+			i++;
+			continue;
+		}
+		held_rows = list_delete_nth_cell(held_rows, i);
+		publish_delete(held);
+	}
+}
+
+/* A sub-transaction aborts: its rows were never deleted.  Must not fail. */
+void
+hce_moved_abort_sub(SubTransactionId subid)
+{
+	for (int i = list_length(held_rows) - 1; i >= 0; i--)
+	{
+		if (((HeldRow *) list_nth(held_rows, i))->subid >= subid)
+			held_rows = list_delete_nth_cell(held_rows, i);
+	}
+}
+
+/* The transaction is about to commit. */
+void
+hce_moved_release_all(void)
+{
+	hce_moved_release_sub(InvalidSubTransactionId);
+}
+
+/* The transaction has ended; its memory goes by itself. */
+void
+hce_moved_forget(void)
+{
+	held_rows = NIL;
+}

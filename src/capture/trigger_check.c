@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger_check.c
+ *		Wrong arguments of emit() fail at CREATE TRIGGER, not at the first
+ *		write.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "capture/spec.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+static ProcessUtility_hook_type next_ProcessUtility = NULL;
+
+/* Is this function hcevents.emit? */
+bool
+hce_trigger_is_emit(Oid function)
+{
+	char	   *name = get_func_name(function);
+	char	   *schema;
+
+	if (name == NULL || strcmp(name, "emit") != 0)
+		return false;
+	schema = get_namespace_name(get_func_namespace(function));
+	return schema != NULL && strcmp(schema, "hcevents") == 0;
+}
+
+static void
+check_type(const Trigger *trigger)
+{
+	if (!TRIGGER_FOR_ROW(trigger->tgtype) ||
+		!TRIGGER_FOR_AFTER(trigger->tgtype))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("trigger \"%s\" must be AFTER ... FOR EACH ROW to call hcevents.emit()",
+						trigger->tgname),
+				 errhint("Create the trigger with AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.")));
+}
+
+/* Build the new trigger's spec, for the errors that this raises. */
+static void
+check_trigger(const CreateTrigStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	Relation	rel;
+	const TriggerDesc *desc;
+
+	if (!OidIsValid(relid))
+		return;
+	rel = relation_open(relid, AccessShareLock);
+	desc = CopyTriggerDesc(rel->trigdesc);
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+		HceSpec    *spec;
+
+		if (strcmp(trigger->tgname, stmt->trigname) != 0 ||
+			!hce_trigger_is_emit(trigger->tgfoid))
+			continue;
+		check_type(trigger);
+		spec = hce_spec_build(rel, trigger, true);
+		MemoryContextDelete(spec->context);
+		break;
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+static void
+check_utility(PlannedStmt *pstmt, const char *queryString,
+			  bool readOnlyTree, ProcessUtilityContext context,
+			  ParamListInfo params, QueryEnvironment *queryEnv,
+			  DestReceiver *dest, QueryCompletion *qc)
+{
+	if (next_ProcessUtility)
+		next_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
+							queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
+								params, queryEnv, dest, qc);
+
+	if (IsA(pstmt->utilityStmt, CreateTrigStmt))
+		check_trigger((const CreateTrigStmt *) pstmt->utilityStmt);
+}
+
+void
+hce_trigger_check_init(void)
+{
+	next_ProcessUtility = ProcessUtility_hook;
+	ProcessUtility_hook = check_utility;
+}

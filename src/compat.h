@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Differences between PostgreSQL 15, 16, 17 and 18, and nothing else.
+ *
+ * The only file that looks at PG_VERSION_NUM.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HCE_COMPAT_H
+#define HCE_COMPAT_H
+
+#include "access/transam.h"
+#include "catalog/pg_database.h"
+#include "funcapi.h"
+#include "replication/slot.h"
+#include "storage/spin.h"
+#include "utils/acl.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "hcevents needs PostgreSQL 15, 16, 17 or 18"
+#endif
+
+/* Slots: one more argument in 17 and 18; invalidation has a cause from 16. */
+static inline void
+hce_compat_slot_acquire(const char *name)
+{
+#if PG_VERSION_NUM >= 180000
+	ReplicationSlotAcquire(name, true, false);
+#else
+	ReplicationSlotAcquire(name, true);
+#endif
+}
+
+static inline void
+hce_compat_slot_create(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	ReplicationSlotCreate(name, false, RS_EPHEMERAL, false, false, false);
+#else
+	ReplicationSlotCreate(name, false, RS_EPHEMERAL, false);
+#endif
+}
+
+static inline bool
+hce_compat_slot_invalid(ReplicationSlot *slot)
+{
+#if PG_VERSION_NUM >= 160000
+	return slot->data.invalidated != RS_INVAL_NONE;
+#else
+	return !XLogRecPtrIsInvalid(slot->data.invalidated_at);
+#endif
+}
+
+/* Transactions before it have no status any more. Racy by a moment only. */
+static inline TransactionId
+hce_compat_oldest_clog_xid(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return TransamVariables->oldestClogXid;
+#else
+	return ShmemVariableCache->oldestClogXid;
+#endif
+}
+
+/* 15.0 names it SetSingleFuncCall; later 15 releases have both. */
+static inline void
+hce_compat_materialize(FunctionCallInfo fcinfo)
+{
+	InitMaterializedSRF(fcinfo, 0);
+}
+
+static inline bool
+hce_compat_database_owner(Oid dboid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, dboid, roleid);
+#else
+	return pg_database_ownercheck(dboid, roleid);
+#endif
+}
+
+#endif							/* HCE_COMPAT_H */

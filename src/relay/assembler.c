@@ -1,0 +1,525 @@
+/*-------------------------------------------------------------------------
+ *
+ * assembler.c
+ *		From journal records to committed transactions.
+ *
+ * Journal records arrive in WAL order, mixed between transactions, and one
+ * record may hold events of several subtransactions.  The assembler keeps a
+ * list of segments per (sub)transaction id and, at a commit record, joins the
+ * lists of the transaction and its committed children in the order of
+ * capture.  What aborted, or was lost in a crash, is dropped.
+ *
+ * Memory is bounded: when more record data is held than the limit, that of
+ * the largest open transaction is let go, and only the places of its records
+ * are kept; they are read from the WAL again when they are sent.  The
+ * alternative, spilling to a file as logical decoding does, would write what
+ * the WAL holds already.
+ *
+ * Pure: knows neither tables nor shared memory nor Kafka, and reads no WAL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "event/journal_record.h"
+#include "relay/assembler.h"
+
+/* A (sub)transaction that has captured and has not ended. */
+typedef struct OpenTransaction
+{
+	TransactionId xid;			/* hash key */
+	bool		released;		/* record data was let go; keep none */
+	XLogRecPtr	first_lsn;
+	Size		bytes;			/* of record data held for it */
+	uint32		nsegments;
+	uint32		capacity;
+	HceSegment *segments;
+} OpenTransaction;
+
+struct HceAssembler
+{
+	MemoryContext context;
+	HceResolve	resolve;
+	void	   *resolve_arg;
+	Size		limit;
+	Size		bytes;			/* record data held, in all */
+	HTAB	   *open;
+	slist_head	committed;
+	slist_node *committed_tail;
+	HceCommitted *unseen;		/* the first that is not visible, or NULL */
+	uint64		committed_events;
+	Size		committed_bytes;
+};
+
+/*
+ * Make an assembler in "context" that holds at most about "memory_limit"
+ * bytes of record data.  "resolve" is asked once for each skeleton of each
+ * record; its answers are found in the records.
+ */
+HceAssembler *
+hce_assembler_create(MemoryContext context, Size memory_limit,
+					 HceResolve resolve, void *arg)
+{
+	HceAssembler *assembler = MemoryContextAllocZero(context, sizeof(HceAssembler));
+	HASHCTL		ctl;
+
+	memset(&ctl, 0, sizeof(ctl));
+	ctl.keysize = sizeof(TransactionId);
+	ctl.entrysize = sizeof(OpenTransaction);
+	ctl.hcxt = context;
+	assembler->open = hash_create("hcevents open transactions", 256, &ctl,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	assembler->context = context;
+	assembler->limit = memory_limit;
+	assembler->resolve = resolve;
+	assembler->resolve_arg = arg;
+	slist_init(&assembler->committed);
+	return assembler;
+}
+
+/* What a record costs while its data is held, its lists included. */
+static inline Size
+record_cost(const HceRecord *record)
+{
+	return record->len + sizeof(HceRecord) + sizeof(HceCommitted) +
+		sizeof(HceSegment);
+}
+
+/* Let go of a record's data but keep its place. */
+static void
+release_data(HceAssembler *assembler, HceRecord *record)
+{
+	if (record->data == NULL)
+		return;
+	assembler->bytes -= record_cost(record);
+	pfree(record->data);
+	record->data = NULL;
+}
+
+static void
+unreference(HceAssembler *assembler, HceRecord *record)
+{
+	if (--record->references > 0)
+		return;
+	release_data(assembler, record);
+	pfree(record);
+}
+
+static void
+free_segment(HceAssembler *assembler, HceSegment *segment)
+{
+	unreference(assembler, segment->record);
+	segment->record = NULL;
+	if (segment->counts != NULL)
+		pfree(segment->counts);
+}
+
+/*
+ * Make room: release the data of the open transactions that hold most, until
+ * half of the limit is free.  A full scan for each, but each frees at least
+ * an even share, so the scans are rare.
+ */
+static void
+release_largest(HceAssembler *assembler)
+{
+	while (assembler->bytes > assembler->limit / 2)
+	{
+		HASH_SEQ_STATUS scan;
+		OpenTransaction *entry;
+		OpenTransaction *largest = NULL;
+
+		hash_seq_init(&scan, assembler->open);
+		while ((entry = hash_seq_search(&scan)) != NULL)
+		{
+			if (largest == NULL || entry->bytes > largest->bytes)
+				largest = entry;
+		}
+		if (largest == NULL || largest->bytes == 0)
+			return;
+		for (uint32 i = 0; i < largest->nsegments; i++)
+			release_data(assembler, largest->segments[i].record);
+		largest->bytes = 0;
+		largest->released = true;
+	}
+}
+
+static OpenTransaction *
+find_or_open(HceAssembler *assembler, TransactionId xid, XLogRecPtr lsn)
+{
+	bool		found;
+	OpenTransaction *entry = hash_search(assembler->open, &xid, HASH_ENTER,
+										 &found);
+
+	if (!found)
+	{
+		entry->released = false;
+		entry->first_lsn = lsn;
+		entry->bytes = 0;
+		entry->nsegments = 0;
+		entry->capacity = 1;
+		entry->segments = MemoryContextAlloc(assembler->context,
+											 sizeof(HceSegment));
+	}
+	return entry;
+}
+
+/*
+ * Count the events of the reader's segment by skeleton; it is walked over.
+ * A malformed event ends the count: sending it will say so.
+ */
+static uint32 *
+count_events(HceAssembler *assembler, HceJournalReader *reader)
+{
+	uint32	   *counts = MemoryContextAllocZero(assembler->context,
+												reader->nskeletons * sizeof(uint32));
+	HceJournalEvent event;
+
+	while (hce_journal_next_event(reader, &event))
+		counts[event.skeleton]++;
+	return counts;
+}
+
+static HceSegment *
+add_segment(OpenTransaction *entry, HceRecord *record, uint32 number,
+			uint32 nevents)
+{
+	HceSegment *segment;
+
+	if (entry->nsegments == entry->capacity)
+	{
+		entry->capacity *= 4;
+		entry->segments = repalloc_huge(entry->segments,
+										entry->capacity * sizeof(HceSegment));
+	}
+	segment = &entry->segments[entry->nsegments++];
+	segment->record = record;
+	segment->number = number;
+	segment->nevents = nevents;
+	segment->counts = NULL;
+	record->references++;
+	return segment;
+}
+
+static HceRecord *
+make_record(HceAssembler *assembler, const HceJournalReader *reader,
+			XLogRecPtr lsn, uint32 len)
+{
+	HceRecord  *record = MemoryContextAlloc(assembler->context,
+											offsetof(HceRecord, skeletons) +
+											reader->nskeletons * sizeof(void *));
+
+	record->lsn = lsn;
+	record->references = 1;		/* the caller's */
+	record->len = len;
+	record->data = NULL;
+	record->nskeletons = reader->nskeletons;
+	for (int i = 0; i < reader->nskeletons; i++)
+		record->skeletons[i] = assembler->resolve(reader->skeletons[i],
+												  assembler->resolve_arg);
+	return record;
+}
+
+/*
+ * Take in a journal record.  Returns false, with nothing kept, if it is
+ * malformed: then it is not of our making, or not of this version.
+ */
+bool
+hce_assembler_add(HceAssembler *assembler, XLogRecPtr lsn,
+				  const char *data, uint32 len)
+{
+	HceJournalReader reader;
+	HceRecord  *record;
+	OpenTransaction *entry = NULL;
+	TransactionId xid;
+	uint32		nevents;
+	uint32		number = 0;
+
+	if (!hce_journal_open(&reader, data, len))
+		return false;
+	record = make_record(assembler, &reader, lsn, len);
+	while (hce_journal_next_segment(&reader, &xid, &nevents))
+	{
+		HceSegment *segment;
+
+		entry = find_or_open(assembler, xid, lsn);
+		segment = add_segment(entry, record, number++, nevents);
+		if (reader.nskeletons > 1)
+			segment->counts = count_events(assembler, &reader);
+	}
+	if (reader.skeletons != NULL)
+		pfree(reader.skeletons);
+
+	if (entry != NULL && !entry->released)
+	{
+		record->data = MemoryContextAllocHuge(assembler->context, len);
+		memcpy(record->data, data, len);
+		entry->bytes += record_cost(record);
+		assembler->bytes += record_cost(record);
+	}
+	unreference(assembler, record);
+
+	if (assembler->bytes > assembler->limit)
+		release_largest(assembler);
+	return true;
+}
+
+static int
+compare_segments(const void *a, const void *b)
+{
+	const HceSegment *x = a;
+	const HceSegment *y = b;
+
+	if (x->record->lsn != y->record->lsn)
+		return x->record->lsn < y->record->lsn ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/*
+ * Move the segments of one ended (sub)transaction to "committed"; the first
+ * list is taken over as it is.
+ */
+static void
+join_open(HceAssembler *assembler, TransactionId xid, HceCommitted *committed)
+{
+	OpenTransaction *entry = hash_search(assembler->open, &xid, HASH_FIND, NULL);
+
+	if (entry == NULL)
+		return;
+	if (committed->nsegments == 0)
+	{
+		committed->segments = entry->segments;
+		committed->first_lsn = entry->first_lsn;
+	}
+	else
+	{
+		committed->segments =
+			repalloc_huge(committed->segments,
+						  (committed->nsegments + (Size) entry->nsegments) *
+						  sizeof(HceSegment));
+		memcpy(committed->segments + committed->nsegments, entry->segments,
+			   entry->nsegments * sizeof(HceSegment));
+		committed->first_lsn = Min(committed->first_lsn, entry->first_lsn);
+		pfree(entry->segments);
+	}
+	committed->nsegments += entry->nsegments;
+	committed->bytes += entry->bytes;
+	hash_search(assembler->open, &xid, HASH_REMOVE, NULL);
+}
+
+/*
+ * A transaction has committed.  If it captured events, it is appended to the
+ * list of committed transactions and returned, else NULL.
+ */
+HceCommitted *
+hce_assembler_commit(HceAssembler *assembler, TransactionId xid,
+					 int nsubxacts, const TransactionId *subxacts,
+					 XLogRecPtr commit_lsn, TimestampTz commit_time)
+{
+	HceCommitted joined;
+	HceCommitted *committed;
+	uint32		top_segments;
+
+	if (hash_get_num_entries(assembler->open) == 0)
+		return NULL;
+	memset(&joined, 0, sizeof(joined));
+	join_open(assembler, xid, &joined);
+	top_segments = joined.nsegments;
+	for (int i = 0; i < nsubxacts; i++)
+		join_open(assembler, subxacts[i], &joined);
+	if (joined.nsegments == 0)
+		return NULL;
+	if (joined.nsegments > top_segments)
+		qsort(joined.segments, joined.nsegments, sizeof(HceSegment),
+			  compare_segments);
+
+	committed = MemoryContextAlloc(assembler->context, sizeof(HceCommitted));
+	*committed = joined;
+	committed->xid = xid;
+	committed->commit_lsn = commit_lsn;
+	committed->commit_time = commit_time;
+	for (uint32 i = 0; i < committed->nsegments; i++)
+		committed->nevents += committed->segments[i].nevents;
+
+	if (slist_is_empty(&assembler->committed))
+		slist_push_head(&assembler->committed, &committed->node);
+	else
+		slist_insert_after(assembler->committed_tail, &committed->node);
+	assembler->committed_tail = &committed->node;
+	if (assembler->unseen == NULL)
+		assembler->unseen = committed;
+	assembler->committed_events += committed->nevents;
+	assembler->committed_bytes += committed->bytes;
+	return committed;
+}
+
+static void
+drop_open(HceAssembler *assembler, TransactionId xid)
+{
+	OpenTransaction *entry = hash_search(assembler->open, &xid, HASH_FIND, NULL);
+
+	if (entry == NULL)
+		return;
+	for (uint32 i = 0; i < entry->nsegments; i++)
+		free_segment(assembler, &entry->segments[i]);
+	pfree(entry->segments);
+	hash_search(assembler->open, &xid, HASH_REMOVE, NULL);
+}
+
+/* A transaction or a subtransaction, with its children, has rolled back. */
+void
+hce_assembler_abort(HceAssembler *assembler, TransactionId xid,
+					int nsubxacts, const TransactionId *subxacts)
+{
+	if (hash_get_num_entries(assembler->open) == 0)
+		return;
+	drop_open(assembler, xid);
+	for (int i = 0; i < nsubxacts; i++)
+		drop_open(assembler, subxacts[i]);
+}
+
+/*
+ * Drop what a crash has left open: there is no abort record for it.
+ *
+ * Called for each running-xacts record (oldest_running from it) and at start
+ * (InvalidTransactionId).  An xid before oldest_running has ended.  That
+ * alone is not enough, since an older prepared transaction holds the horizon
+ * back for ever, so the others are asked for one by one.
+ */
+void
+hce_assembler_sweep(HceAssembler *assembler, TransactionId oldest_running,
+					HceStillOpen still_open)
+{
+	HASH_SEQ_STATUS scan;
+	OpenTransaction *entry;
+
+	hash_seq_init(&scan, assembler->open);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if ((TransactionIdIsValid(oldest_running) &&
+			 TransactionIdPrecedes(entry->xid, oldest_running)) ||
+			!still_open(entry->xid))
+			drop_open(assembler, entry->xid);
+	}
+}
+
+/* The oldest committed transaction, or NULL. */
+HceCommitted *
+hce_assembler_head(HceAssembler *assembler)
+{
+	if (slist_is_empty(&assembler->committed))
+		return NULL;
+	return slist_head_element(HceCommitted, node, &assembler->committed);
+}
+
+/* The head needs a segment's record no more. */
+void
+hce_assembler_release_segment(HceAssembler *assembler,
+							  HceCommitted *committed, uint32 segment)
+{
+	assembler->committed_events -= committed->segments[segment].nevents;
+	free_segment(assembler, &committed->segments[segment]);
+}
+
+/* Forget the head; segments not released yet are released. */
+void
+hce_assembler_pop(HceAssembler *assembler)
+{
+	HceCommitted *committed = hce_assembler_head(assembler);
+
+	for (uint32 i = 0; i < committed->nsegments; i++)
+	{
+		if (committed->segments[i].record != NULL)
+			hce_assembler_release_segment(assembler, committed, i);
+	}
+	if (assembler->unseen == committed)
+		assembler->unseen = slist_has_next(&assembler->committed, &committed->node) ?
+			slist_container(HceCommitted, node, committed->node.next) : NULL;
+	slist_pop_head_node(&assembler->committed);
+	assembler->committed_bytes -= committed->bytes;
+	pfree(committed->segments);
+	pfree(committed);
+}
+
+/*
+ * The start of the oldest journal record that an open or a committed, not yet
+ * forgotten transaction needs; InvalidXLogRecPtr if there is none.
+ */
+XLogRecPtr
+hce_assembler_first_lsn(HceAssembler *assembler)
+{
+	XLogRecPtr	first = InvalidXLogRecPtr;
+	HASH_SEQ_STATUS scan;
+	OpenTransaction *entry;
+	slist_iter	iter;
+
+	hash_seq_init(&scan, assembler->open);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (XLogRecPtrIsInvalid(first) || entry->first_lsn < first)
+			first = entry->first_lsn;
+	}
+	slist_foreach(iter, &assembler->committed)
+	{
+		HceCommitted *committed = slist_container(HceCommitted, node, iter.cur);
+
+		if (XLogRecPtrIsInvalid(first) || committed->first_lsn < first)
+			first = committed->first_lsn;
+	}
+	return first;
+}
+
+/*
+ * Whether reading on should wait until some of the committed transactions
+ * are sent.
+ */
+bool
+hce_assembler_full(const HceAssembler *assembler)
+{
+	return assembler->committed_bytes > assembler->limit / 2 ||
+		(assembler->bytes > assembler->limit && assembler->committed_bytes > 0);
+}
+
+/* Events of committed transactions that were not released yet. */
+uint64
+hce_assembler_committed_events(const HceAssembler *assembler)
+{
+	return assembler->committed_events;
+}
+
+/* Whether any transaction that captured has not ended. */
+bool
+hce_assembler_has_open(const HceAssembler *assembler)
+{
+	return hash_get_num_entries(assembler->open) > 0;
+}
+
+/*
+ * Ask "visible" for each committed transaction that was not visible so far,
+ * oldest first, up to the first that is not yet.  Returns whether all are.
+ */
+bool
+hce_assembler_mark_visible(HceAssembler *assembler,
+						   bool (*visible) (TransactionId, void *), void *arg)
+{
+	while (assembler->unseen != NULL)
+	{
+		HceCommitted *committed = assembler->unseen;
+
+		if (!visible(committed->xid, arg))
+			return false;
+		committed->visible = true;
+		assembler->unseen = slist_has_next(&assembler->committed, &committed->node) ?
+			slist_container(HceCommitted, node, committed->node.next) : NULL;
+	}
+	return true;
+}
+
+bool
+hce_assembler_all_visible(const HceAssembler *assembler)
+{
+	return assembler->unseen == NULL;
+}

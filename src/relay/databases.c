@@ -1,0 +1,376 @@
+/*-------------------------------------------------------------------------
+ *
+ * databases.c
+ *		Which databases have the extension, and who needs one alone.
+ *
+ * Runs in the backends of those who create, drop and alter.  A database that
+ * has the extension carries a shared security label of the provider
+ * "hcevents": a durable, transactional list that the launcher reads without
+ * connecting to each database, and that renaming and dropping a database keep
+ * right.  Nothing here acts before the transaction has committed; then the
+ * launcher is woken, so that a rollback needs nothing.
+ *
+ * Commands that need a database without connections (DROP, RENAME, SET
+ * TABLESPACE, as a template) find our relay in the way.  They put a hold on
+ * it: the relay leaves, and none starts until the transaction has ended.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "commands/seclabel.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "replication/slot.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/pg_lsn.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "relay/databases.h"
+#include "stats/shared.h"
+
+/* How long a command waits for a relay to leave its database. */
+#define HOLD_TIMEOUT_MS		4000
+
+static object_access_hook_type prev_object_access_hook = NULL;
+static ProcessUtility_hook_type prev_utility_hook = NULL;
+
+/* What this transaction has done that the launcher must hear of. */
+static bool wake_at_commit = false;
+static bool holding = false;
+
+/* The label is for the launcher alone: it cannot be set by hand. */
+static void
+check_label(const ObjectAddress *object, const char *label)
+{
+	if (label != NULL && !creating_extension)
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("security labels of the provider \"%s\" cannot be set by hand",
+					   HCE_LABEL_PROVIDER),
+				errhint("Use CREATE EXTENSION hcevents."));
+}
+
+/* Release what this backend holds, and let the launcher start relays. */
+static void
+release_holds(void)
+{
+	if (!holding)
+		return;
+	holding = false;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
+	{
+		if (hce_shared->databases[i].hold_pid == MyProcPid)
+			hce_shared->databases[i].hold_pid = 0;
+	}
+	LWLockRelease(hce_shared->lock);
+	hce_shared_wake_launcher();
+}
+
+/* Also for a backend that dies holding. */
+static void
+release_holds_at_exit(int code, Datum arg)
+{
+	release_holds();
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (wake_at_commit)
+				hce_shared_wake_launcher();
+			break;
+		case XACT_EVENT_ABORT:
+			break;
+		default:
+			return;
+	}
+	wake_at_commit = false;
+	if (hce_shared != NULL)
+		release_holds();
+}
+
+static void
+note_change(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		before_shmem_exit(release_holds_at_exit, 0);
+		registered = true;
+	}
+	wake_at_commit = true;
+}
+
+/*
+ * Ask the relay of a database to leave and keep it away until this
+ * transaction ends.  Waits at most HOLD_TIMEOUT_MS; when the relay does not
+ * leave in that time the command goes on and says itself who is in the way.
+ */
+static void
+hold_database(Oid dboid)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												  HOLD_TIMEOUT_MS);
+	HceDatabase *db;
+
+	if (hce_shared == NULL || !OidIsValid(dboid))
+		return;
+	note_change();
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	db = hce_shared_find_or_add(dboid);
+	if (db != NULL)
+	{
+		db->hold_pid = MyProcPid;
+		holding = true;
+		if (db->relay_latch != NULL)
+			SetLatch(db->relay_latch);
+	}
+	LWLockRelease(hce_shared->lock);
+
+	/*
+	 * relay_pid is cleared before the process leaves the process array, where
+	 * the command will count it, so wait for that as well.
+	 */
+	while (db != NULL && GetCurrentTimestamp() < end)
+	{
+		pid_t		pid = db->relay_pid;
+
+		if (pid == 0 && (db->leaving_pid == 0 ||
+						 BackendPidGetProc(db->leaving_pid) == NULL))
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	bool		may = false;
+
+	if (HeapTupleIsValid(role))
+	{
+		may = ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
+		ReleaseSysCache(role);
+	}
+	return may || superuser();
+}
+
+/* Only who may run the command may send the relay away. */
+static void
+hold_if_owner(const char *database)
+{
+	Oid			dboid = get_database_oid(database, true);
+
+	if (OidIsValid(dboid) && hce_compat_database_owner(dboid, GetUserId()))
+		hold_database(dboid);
+}
+
+/* The template of CREATE DATABASE, which is template1 when none is named. */
+static void
+hold_template(const CreatedbStmt *statement)
+{
+	const char *template = "template1";
+	ListCell   *cell;
+	Oid			dboid;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+			template = defGetString(option);
+	}
+	dboid = get_database_oid(template, true);
+	if (OidIsValid(dboid) && hce_shared_find(dboid) != NULL &&
+		may_create_databases())
+		hold_database(dboid);
+}
+
+static void
+before_utility(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			hold_if_owner(((DropdbStmt *) statement)->dbname);
+			break;
+		case T_CreatedbStmt:
+			hold_template((CreatedbStmt *) statement);
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				hold_if_owner(((RenameStmt *) statement)->subname);
+			break;
+		case T_AlterDatabaseStmt:
+			{
+				AlterDatabaseStmt *alter = (AlterDatabaseStmt *) statement;
+				ListCell   *cell;
+
+				foreach(cell, alter->options)
+				{
+					if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+						hold_if_owner(alter->dbname);
+				}
+				break;
+			}
+		case T_AlterDatabaseSetStmt:
+		case T_AlterRoleSetStmt:
+			note_change();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *dest,
+				QueryCompletion *completion)
+{
+	Node	   *statement = pstmt->utilityStmt;
+	bool		commit_prepared = IsA(statement, TransactionStmt) &&
+		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
+
+	if (hce_shared != NULL)
+		before_utility(statement);
+	if (prev_utility_hook)
+		prev_utility_hook(pstmt, query, read_only, context, params,
+						  environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only, context, params,
+								environment, dest, completion);
+
+	/* its events are those of another transaction, so the hook of commit in
+	 * the capture side knows nothing of them */
+	if (commit_prepared)
+		hce_shared_wake_relay();
+}
+
+/* DROP EXTENSION: undo what install() did, and say what is lost by it. */
+static void
+extension_dropped(void)
+{
+	ObjectAddress database;
+	HceDatabase *db;
+	int64		pending = 0;
+
+	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
+	SetSecurityLabel(&database, HCE_LABEL_PROVIDER, NULL);
+	if (hce_shared == NULL)
+		return;
+	note_change();
+	LWLockAcquire(hce_shared->lock, LW_SHARED);
+	db = hce_shared_find(MyDatabaseId);
+	if (db != NULL)
+		pending = db->pending;
+	LWLockRelease(hce_shared->lock);
+	if (pending > 0)
+		ereport(WARNING,
+				errmsg("%lld events were not delivered and will be lost",
+					   (long long) pending),
+				errhint("Roll back, and wait for hcevents.flush() to return true before dropping the extension."));
+}
+
+static void
+object_access(ObjectAccessType access, Oid class_id, Oid object_id,
+			  int sub_id, void *arg)
+{
+	if (prev_object_access_hook)
+		prev_object_access_hook(access, class_id, object_id, sub_id, arg);
+	if (access == OAT_DROP && class_id == ExtensionRelationId &&
+		object_id == get_extension_oid("hcevents", true))
+		extension_dropped();
+}
+
+/*
+ * hcevents.install(): called by CREATE EXTENSION only.
+ *
+ * Errors: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when the library is not
+ * preloaded or no slot can exist.  Labels the database and makes the position
+ * row; both vanish with a rollback.
+ */
+PG_FUNCTION_INFO_V1(hcevents_install);
+
+Datum
+hcevents_install(PG_FUNCTION_ARGS)
+{
+	ObjectAddress database;
+
+	if (!creating_extension)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("hcevents.install() is called by CREATE EXTENSION only"));
+	if (hce_shared == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("hcevents must be loaded when the server starts"),
+				errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'hcevents' (after a comma if there are others)."));
+	if (!XLogIsNeeded())
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("hcevents needs wal_level = replica or logical"),
+				errhint("Set wal_level = replica in postgresql.conf and restart the server."));
+	if (max_replication_slots == 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("hcevents needs a replication slot, and max_replication_slots is 0"),
+				errhint("Set max_replication_slots to at least one for each database with hcevents, and restart the server."));
+
+	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
+	SetSecurityLabel(&database, HCE_LABEL_PROVIDER, "on");
+	note_change();
+	PG_RETURN_VOID();
+}
+
+/*
+ * hcevents.journal_start(): a place from which the relay may read the
+ * journal: the start of a WAL record that does not exist yet.
+ */
+PG_FUNCTION_INFO_V1(hcevents_journal_start);
+
+Datum
+hcevents_journal_start(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_LSN(GetXLogInsertRecPtr());
+}
+
+/* Called from _PG_init. */
+void
+hce_databases_init(void)
+{
+	register_label_provider(HCE_LABEL_PROVIDER, check_label);
+	prev_object_access_hook = object_access_hook;
+	object_access_hook = object_access;
+	prev_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

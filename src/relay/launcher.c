@@ -1,0 +1,358 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *		The static worker that starts one relay for each database.
+ *
+ * Learns which databases have the extension from their labels (databases.c),
+ * starts a relay for each, starts it again when it ends, at once when it
+ * wanted to be and with a growing delay after an error, and drops the slots
+ * of databases that have the extension no more.  It is connected to no
+ * database and holds no transaction while it waits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_shseclabel.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "replication/slot.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "relay/databases.h"
+#include "relay/relay.h"
+#include "relay/slot.h"
+
+/* How often the launcher looks without being woken. */
+#define LOOK_INTERVAL_MS	10000
+
+/* The delay before a relay that failed is started again. */
+#define FIRST_DELAY_MS		1000
+#define LONGEST_DELAY_MS	60000
+
+/* What the launcher knows of a database beside shared memory. */
+typedef struct Started
+{
+	BackgroundWorkerHandle *handle; /* NULL: none was started or it has ended */
+	int			delay_ms;
+	TimestampTz started;
+	bool		slots_warned;
+} Started;
+
+static Started started[HCE_MAX_DATABASES];
+
+static void
+leave(int code, Datum arg)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	hce_shared->launcher_latch = NULL;
+	hce_shared->launcher_pid = 0;
+	pg_atomic_write_u32(&hce_shared->databases_changed, 1);
+	LWLockRelease(hce_shared->lock);
+}
+
+/* Whether anybody may connect to a database. */
+static bool
+allows_connections(Oid dboid)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
+	bool		allows;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	allows = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
+	ReleaseSysCache(tuple);
+	return allows;
+}
+
+/* The databases that carry our label, a list of oids in the caller's memory. */
+static List *
+labelled_databases(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *oids = NIL;
+	Relation	labels;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	labels = table_open(SharedSecLabelRelationId, AccessShareLock);
+	scan = systable_beginscan(labels, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_shseclabel label = (Form_pg_shseclabel) GETSTRUCT(tuple);
+		bool		isnull;
+		Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
+											RelationGetDescr(labels), &isnull);
+
+		if (label->classoid != DatabaseRelationId || isnull ||
+			strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0 ||
+			!allows_connections(label->objoid))
+			continue;
+		MemoryContextSwitchTo(caller);
+		oids = lappend_oid(oids, label->objoid);
+		MemoryContextSwitchTo(CurTransactionContext);
+	}
+	systable_endscan(scan);
+	table_close(labels, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
+	return oids;
+}
+
+/*
+ * Bring shared memory in line with the labels, and make each relay look
+ * whether its settings or its extension changed.
+ */
+static void
+read_labels(void)
+{
+	List	   *oids = labelled_databases();
+	ListCell   *cell;
+
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	foreach(cell, oids)
+	{
+		HceDatabase *db = hce_shared_find_or_add(lfirst_oid(cell));
+
+		if (db != NULL && !db->wanted)
+		{
+			db->wanted = true;
+			db->next_start = 0;
+			started[db - hce_shared->databases].delay_ms = 0;
+		}
+	}
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
+	{
+		HceDatabase *db = &hce_shared->databases[i];
+
+		if (!OidIsValid(db->dboid))
+			continue;
+		db->wanted = list_member_oid(oids, db->dboid);
+		db->check_requested = true;
+		if (db->relay_latch != NULL)
+			SetLatch(db->relay_latch);
+	}
+	LWLockRelease(hce_shared->lock);
+	list_free(oids);
+}
+
+/* A place in shared memory of a database that needs none any more. */
+static void
+forget_database(HceDatabase *db)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	if (!db->wanted && db->relay_pid == 0 && db->hold_pid == 0)
+	{
+		hce_shared_forget_types(db->dboid);
+		db->dboid = InvalidOid;
+	}
+	LWLockRelease(hce_shared->lock);
+}
+
+static void
+start_relay(int i)
+{
+	HceDatabase *db = &hce_shared->databases[i];
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(db->dboid);
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "hcevents", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "hce_relay_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "hcevents relay", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "hcevents relay for database %u", db->dboid);
+
+	if (RegisterDynamicBackgroundWorker(&worker, &started[i].handle))
+	{
+		started[i].started = GetCurrentTimestamp();
+		started[i].slots_warned = false;
+		return;
+	}
+	started[i].handle = NULL;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	db->state = HCE_FAILED;
+	strlcpy(db->waiting_for, "a free background worker slot (max_worker_processes)",
+			HCE_MAX_ERROR);
+	db->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_DELAY_MS * 5);
+	LWLockRelease(hce_shared->lock);
+	if (!started[i].slots_warned)
+		ereport(WARNING,
+				errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				errmsg("no background worker slot is free for the hcevents relay of database %u",
+					   db->dboid),
+				errhint("Increase max_worker_processes; events wait in the WAL."));
+	started[i].slots_warned = true;
+}
+
+/* A relay has ended: when may the next one start? */
+static void
+relay_ended(int i)
+{
+	HceDatabase *db = &hce_shared->databases[i];
+	TimestampTz now = GetCurrentTimestamp();
+
+	pfree(started[i].handle);
+	started[i].handle = NULL;
+
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	db->restarts++;
+	switch (db->exit_reason)
+	{
+		case HCE_EXIT_RESTART:
+			db->next_start = 0;
+			started[i].delay_ms = 0;
+			break;
+		case HCE_EXIT_GONE:
+			db->wanted = false;
+			break;
+		case HCE_EXIT_ERROR:
+			/* a relay that ran for long has recovered from what it had */
+			if (now - started[i].started > (int64) LONGEST_DELAY_MS * 1000)
+				started[i].delay_ms = 0;
+			started[i].delay_ms = Max(FIRST_DELAY_MS,
+									  Min(started[i].delay_ms * 2, LONGEST_DELAY_MS));
+			db->next_start = TimestampTzPlusMilliseconds(now, started[i].delay_ms);
+			break;
+	}
+	db->exit_reason = HCE_EXIT_ERROR;
+	LWLockRelease(hce_shared->lock);
+}
+
+/*
+ * Start and reap relays.  Returns the milliseconds after which something is
+ * due.
+ */
+static long
+tend_relays(void)
+{
+	long		wait = LOOK_INTERVAL_MS;
+
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
+	{
+		HceDatabase *db = &hce_shared->databases[i];
+		pid_t		pid;
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (!OidIsValid(db->dboid))
+			continue;
+		if (started[i].handle != NULL &&
+			GetBackgroundWorkerPid(started[i].handle, &pid) == BGWH_STOPPED)
+			relay_ended(i);
+		if (started[i].handle != NULL || db->hold_pid != 0)
+			continue;
+		if (!db->wanted)
+		{
+			if (hce_slot_drop_orphan(db->dboid))
+				forget_database(db);
+			else
+				wait = Min(wait, FIRST_DELAY_MS);
+		}
+		else if (db->next_start <= now)
+			start_relay(i);
+		else
+			wait = Min(wait, TimestampDifferenceMilliseconds(now, db->next_start) + 1);
+	}
+	return wait;
+}
+
+/*
+ * Slots that no database in shared memory accounts for: left by a database
+ * that was dropped, or by an extension dropped just before a crash.
+ */
+static void
+drop_orphan_slots(void)
+{
+	Oid			dboids[HCE_MAX_DATABASES];
+	int			count = hce_slot_list(dboids, HCE_MAX_DATABASES);
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		known;
+
+		LWLockAcquire(hce_shared->lock, LW_SHARED);
+		known = hce_shared_find(dboids[i]) != NULL;
+		LWLockRelease(hce_shared->lock);
+		if (!known && hce_slot_drop_orphan(dboids[i]))
+			ereport(LOG,
+					errmsg("dropped the replication slot of database %u, which has hcevents no more",
+						   dboids[i]));
+	}
+}
+
+/* Main function of the launcher. */
+void
+hce_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(InvalidOid, InvalidOid, 0);
+	before_shmem_exit(leave, 0);
+
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	hce_shared->launcher_latch = MyLatch;
+	hce_shared->launcher_pid = MyProcPid;
+	LWLockRelease(hce_shared->lock);
+	MemoryContextSwitchTo(TopMemoryContext);
+
+	for (;;)
+	{
+		long		wait;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (pg_atomic_exchange_u32(&hce_shared->databases_changed, 0) != 0)
+		{
+			read_labels();
+			drop_orphan_slots();
+		}
+		wait = tend_relays();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 wait, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/* Register the launcher; called from _PG_init. */
+void
+hce_launcher_init(void)
+{
+	BackgroundWorker worker;
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "hcevents", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "hce_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "hcevents launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "hcevents launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}

@@ -1,0 +1,348 @@
+/*-------------------------------------------------------------------------
+ *
+ * position.c
+ *		The relay's tables: position, counters, gaps and dead letters.
+ *
+ * Owns the transactions that read and write them.  They are short, hold no
+ * lock across anything but SPI, and commit with synchronous_commit = off: a
+ * lost commit only means that the relay begins a little earlier and sends
+ * again what was acknowledged since.  What a write says is relied on (WAL is
+ * given back) only after its commit is flushed; the caller sees to that.
+ *
+ * The position and what it covers (counters, dead letters) are written in one
+ * transaction, so that after any crash the counters are those of the
+ * position.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "pgstat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/pg_lsn.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "relay/position.h"
+
+#define MAX_PARAMETERS 14
+
+/* A statement that is prepared at its first use and kept for the process. */
+typedef struct Statement
+{
+	const char *sql;
+	SPIPlanPtr	plan;			/* NULL until the first use */
+	int			nargs;
+	Oid			types[MAX_PARAMETERS];
+} Statement;
+
+static Statement update_position = {
+	"UPDATE hcevents.position SET system_identifier = $1, database_oid = $2,"
+	" timeline = $3, epoch = $4, commit_lsn = $5, event_index = $6,"
+	" sent_lsn = $7, sent_index = $8, restart_lsn = $9, written = $10,"
+	" stats_reset = $11",
+	NULL, 11,
+	{INT8OID, OIDOID, INT4OID, INT4OID, LSNOID, INT8OID, LSNOID, INT8OID,
+	LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static Statement upsert_counters = {
+	"INSERT INTO hcevents.counters AS c VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+	" ON CONFLICT (event_type) DO UPDATE SET topic = $2, delivered = $3,"
+	" dead = $4, redelivered = $5, bytes = $6, latency = $7,"
+	" last_captured_time = $8, last_delivered_time = $9",
+	NULL, 9,
+	{TEXTOID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8ARRAYOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static Statement insert_dead = {
+	"INSERT INTO hcevents.dead_letter_store (event_id, event_type, topic,"
+	" source_table, key, reason, error, envelope, size, commit_lsn,"
+	" event_index, commit_time, dead_time)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+	" ON CONFLICT (event_id) DO NOTHING",
+	NULL, 13,
+	{UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	INT8OID, LSNOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static Statement insert_gap = {
+	"INSERT INTO hcevents.gap_log (from_lsn, to_lsn, from_time, to_time, cause)"
+	" VALUES ($1, $2, $3, $4, $5)",
+	NULL, 5,
+	{LSNOID, LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
+};
+
+/*
+ * Begin a transaction on the relay's tables.  Returns false, with no
+ * transaction, when the extension is gone.
+ */
+bool
+hce_position_begin(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (!OidIsValid(get_extension_oid("hcevents", true)))
+	{
+		AbortCurrentTransaction();
+		return false;
+	}
+	SPI_connect();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	return true;
+}
+
+/*
+ * Commit; returns the end of the commit record, which must be flushed before
+ * what was written is relied on.
+ */
+XLogRecPtr
+hce_position_commit(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+
+	/* else autovacuum never hears of these tables */
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return XactLastCommitEnd;
+}
+
+static void
+execute(Statement *statement, Datum *values, const char *nulls)
+{
+	int			result;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs,
+									   statement->types);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\"", statement->sql);
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement->sql,
+			 SPI_result_code_string(result));
+}
+
+static Datum
+column(int row, int number, bool *isnull)
+{
+	bool		unused;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number,
+						 isnull != NULL ? isnull : &unused);
+}
+
+static int64
+query_count(const char *sql)
+{
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not execute \"%s\"", sql);
+	return DatumGetInt64(column(0, 1, NULL));
+}
+
+/* Read the position row, in a transaction of its own. */
+HceLoad
+hce_position_load(HceStoredPosition *position)
+{
+	if (!hce_position_begin())
+		return HCE_NO_EXTENSION;
+	if (SPI_execute("SELECT system_identifier, database_oid, timeline, epoch,"
+					" commit_lsn, event_index, sent_lsn, sent_index,"
+					" restart_lsn, written, stats_reset FROM hcevents.position",
+					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("hcevents.position has no row"),
+				errhint("Drop the extension and create it again; undelivered events are lost."));
+	position->system_identifier = (uint64) DatumGetInt64(column(0, 1, NULL));
+	position->database_oid = DatumGetObjectId(column(0, 2, NULL));
+	position->timeline = (TimeLineID) DatumGetInt32(column(0, 3, NULL));
+	position->epoch = DatumGetInt32(column(0, 4, NULL));
+	position->settled.lsn = DatumGetLSN(column(0, 5, NULL));
+	position->settled.index = (uint32) DatumGetInt64(column(0, 6, NULL));
+	position->sent.lsn = DatumGetLSN(column(0, 7, NULL));
+	position->sent.index = (uint32) DatumGetInt64(column(0, 8, NULL));
+	position->restart_lsn = DatumGetLSN(column(0, 9, NULL));
+	position->written = DatumGetTimestampTz(column(0, 10, NULL));
+	position->stats_reset = DatumGetTimestampTz(column(0, 11, NULL));
+	hce_position_commit();
+	return HCE_LOADED;
+}
+
+static TimestampTz
+column_time(int row, int number)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+/* Call "take" for each row of the counters; valid during the call. */
+void
+hce_position_load_counters(void (*take) (const HceStoredCounters *, void *),
+						   void *arg)
+{
+	if (!hce_position_begin())
+		return;
+	if (SPI_execute("SELECT event_type, topic, delivered, dead, redelivered,"
+					" bytes, latency, last_captured_time, last_delivered_time"
+					" FROM hcevents.counters", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read hcevents.counters");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HceStoredCounters counters;
+		Datum	   *latency;
+		int			nbuckets;
+
+		memset(&counters, 0, sizeof(counters));
+		counters.event_type = TextDatumGetCString(column((int) i, 1, NULL));
+		counters.topic = TextDatumGetCString(column((int) i, 2, NULL));
+		counters.delivered = DatumGetInt64(column((int) i, 3, NULL));
+		counters.dead = DatumGetInt64(column((int) i, 4, NULL));
+		counters.redelivered = DatumGetInt64(column((int) i, 5, NULL));
+		counters.bytes = DatumGetInt64(column((int) i, 6, NULL));
+		deconstruct_array(DatumGetArrayTypeP(column((int) i, 7, NULL)), INT8OID,
+						  sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+						  &latency, NULL, &nbuckets);
+		for (int b = 0; b < Min(nbuckets, HCE_BUCKETS); b++)
+			counters.latency[b] = DatumGetInt64(latency[b]);
+		counters.last_captured = column_time((int) i, 8);
+		counters.last_delivered = column_time((int) i, 9);
+		take(&counters, arg);
+	}
+	hce_position_commit();
+}
+
+/* The number of gaps; inside a transaction begun by hce_position_begin. */
+int64
+hce_position_gap_count(void)
+{
+	return query_count("SELECT pg_catalog.count(*) FROM hcevents.gap_log");
+}
+
+/* The number of dead letters; likewise. */
+int64
+hce_position_dead_count(void)
+{
+	return query_count("SELECT pg_catalog.count(*) FROM hcevents.dead_letter_store");
+}
+
+void
+hce_position_put(const HceStoredPosition *position)
+{
+	Datum		values[] = {
+		Int64GetDatum((int64) position->system_identifier),
+		ObjectIdGetDatum(position->database_oid),
+		Int32GetDatum((int32) position->timeline),
+		Int32GetDatum(position->epoch),
+		LSNGetDatum(position->settled.lsn),
+		Int64GetDatum(position->settled.index),
+		LSNGetDatum(position->sent.lsn),
+		Int64GetDatum(position->sent.index),
+		LSNGetDatum(position->restart_lsn),
+		TimestampTzGetDatum(GetCurrentTimestamp()),
+		TimestampTzGetDatum(position->stats_reset)
+	};
+
+	execute(&update_position, values, NULL);
+	if (SPI_processed != 1)
+		elog(ERROR, "hcevents.position has no row");
+}
+
+void
+hce_position_put_counters(const HceStoredCounters *counters)
+{
+	Datum		latency[HCE_BUCKETS];
+	char		nulls[] = "         ";
+	Datum		values[9];
+
+	for (int i = 0; i < HCE_BUCKETS; i++)
+		latency[i] = Int64GetDatum(counters->latency[i]);
+	values[0] = CStringGetTextDatum(counters->event_type);
+	values[1] = CStringGetTextDatum(counters->topic);
+	values[2] = Int64GetDatum(counters->delivered);
+	values[3] = Int64GetDatum(counters->dead);
+	values[4] = Int64GetDatum(counters->redelivered);
+	values[5] = Int64GetDatum(counters->bytes);
+	values[6] = PointerGetDatum(construct_array(latency, HCE_BUCKETS, INT8OID,
+												sizeof(int64), FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	values[7] = TimestampTzGetDatum(counters->last_captured);
+	values[8] = TimestampTzGetDatum(counters->last_delivered);
+	if (counters->last_captured == 0)
+		nulls[7] = 'n';
+	if (counters->last_delivered == 0)
+		nulls[8] = 'n';
+	execute(&upsert_counters, values, nulls);
+}
+
+/* Set a text parameter, which is UTF-8 like all in the journal, or NULL. */
+static void
+set_text(Datum *values, char *nulls, int i, const char *value)
+{
+	if (value != NULL)
+		values[i] = CStringGetTextDatum(pg_any_to_server(value, strlen(value), PG_UTF8));
+	else
+		nulls[i] = 'n';
+}
+
+void
+hce_position_put_dead(const HceDeadLetter *letter)
+{
+	char		nulls[] = "             ";
+	Datum		values[13];
+
+	values[0] = UUIDPGetDatum((const pg_uuid_t *) letter->event_id);
+	set_text(values, nulls, 1, letter->event_type);
+	set_text(values, nulls, 2, letter->topic);
+	set_text(values, nulls, 3, letter->source_table);
+	set_text(values, nulls, 4, letter->key);
+	set_text(values, nulls, 5, letter->reason);
+	set_text(values, nulls, 6, letter->error);
+	set_text(values, nulls, 7, letter->envelope);
+	values[8] = Int64GetDatum(letter->size);
+	values[9] = LSNGetDatum(letter->position.lsn);
+	values[10] = Int64GetDatum(letter->position.index);
+	values[11] = TimestampTzGetDatum(letter->commit_time);
+	values[12] = TimestampTzGetDatum(GetCurrentTimestamp());
+	execute(&insert_dead, values, nulls);
+}
+
+void
+hce_position_put_gap(XLogRecPtr from, XLogRecPtr to, TimestampTz from_time,
+					 const char *cause)
+{
+	Datum		values[] = {
+		LSNGetDatum(from),
+		LSNGetDatum(to),
+		TimestampTzGetDatum(from_time),
+		TimestampTzGetDatum(GetCurrentTimestamp()),
+		CStringGetTextDatum(cause)
+	};
+
+	execute(&insert_gap, values, NULL);
+}
+
+void
+hce_position_clear_counters(void)
+{
+	if (SPI_execute("DELETE FROM hcevents.counters", false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not clear hcevents.counters");
+}

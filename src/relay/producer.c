@@ -1,0 +1,822 @@
+/*-------------------------------------------------------------------------
+ *
+ * producer.c
+ *		Sending events to Kafka: the librdkafka producer of a relay.
+ *
+ * Owns the producer's handle, its topics and what failed messages come back.
+ * The only file of the relay that knows librdkafka.  It knows nothing of
+ * WAL, tables or shared memory; the relay learns by callbacks, which run in
+ * hce_producer_poll(), what became of each message.
+ *
+ * librdkafka's threads never run code of ours or of PostgreSQL: delivery
+ * reports, errors and log lines come as events from one queue, and a pipe
+ * wakes the relay when the queue is no longer empty.
+ *
+ * No message is ever lost here.  One that fails comes back in its delivery
+ * report, is kept, and is sent again when all others in flight have been
+ * reported, in the old order: a permanent error fails a whole batch,
+ * innocent messages included, and lets later batches pass, so that sending
+ * again at once would reorder the events of a key.  Only a message that
+ * Kafka refused when it was alone in flight is given up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "lib/stringinfo.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "relay/producer_probe.h"
+#include "relay/producer.h"
+#include "settings.h"
+
+/*
+ * What may be in flight: a count, since each message costs librdkafka about a
+ * kilobyte beside its payload, and bytes of payload.
+ */
+#define MAX_IN_FLIGHT		50000
+#define MAX_IN_FLIGHT_BYTES	(64 * 1024 * 1024)
+
+/* How long a failed topic or broker is left alone. */
+#define RETRY_US			USECS_PER_SEC
+
+typedef enum TopicState
+{
+	TOPIC_UNKNOWN,				/* metadata never looked up, or in doubt */
+	TOPIC_READY,
+	TOPIC_UNAVAILABLE,			/* missing or forbidden: asked again soon */
+	TOPIC_INVALID				/* Kafka will never have such a topic */
+} TopicState;
+
+struct HceTopic
+{
+	HceTopic   *next;
+	char	   *name;
+	TopicState	state;
+	TimestampTz next_probe;
+	rd_kafka_topic_t *handle;
+};
+
+/* A message that came back and waits to be sent again. */
+typedef struct FailedMessage
+{
+	uint64		number;
+	HceTopic   *topic;
+	bool		suspect;		/* Kafka may never take it */
+	char	   *key;
+	size_t		key_len;
+	char	   *value;
+	size_t		value_len;
+	int64		timestamp_ms;
+	rd_kafka_headers_t *headers;
+	char		error[128];
+} FailedMessage;
+
+struct HceProducer
+{
+	MemoryContext context;
+	HceProducerEvents events;
+	rd_kafka_t *handle;
+	rd_kafka_queue_t *queue;
+	int			pipe[2];
+	HceTopic   *topics;
+	HceProducerProbe *probe;		/* a metadata request under way, or NULL */
+	HceTopic   *probed;			/* its topic; NULL = any broker */
+	TimestampTz next_probe;		/* of any broker */
+	bool		connected;
+	bool		doubt;			/* the brokers seem to be away: ask */
+	bool		fatal;			/* the handle is of no use any more */
+	int			in_flight;
+	Size		in_flight_bytes;
+	FailedMessage *failed;
+	int			nfailed;
+	int			failed_capacity;
+	bool		alone;			/* one message in flight at a time */
+	TimestampTz next_resend;
+	char		error[256];
+	char		waiting_for[256];
+};
+
+static void
+set_option(rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+	char		message[256];
+
+	if (rd_kafka_conf_set(conf, name, value, message, sizeof(message)) !=
+		RD_KAFKA_CONF_OK)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("could not set the Kafka option \"%s\": %s", name, message));
+}
+
+/*
+ * The configuration of the producer.  An event must not be dropped because
+ * time has passed (message.timeout.ms = 0: never), because a send failed
+ * (retries without end), or be sent twice (idempotence).
+ */
+static rd_kafka_conf_t *
+make_configuration(void)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	char		size[32];
+
+	snprintf(size, sizeof(size), "%d", (hce_max_event_size + 64) * 1024);
+	set_option(conf, "message.max.bytes", size);
+	set_option(conf, "bootstrap.servers", hce_bootstrap_servers);
+	set_option(conf, "client.id", "hcevents");
+	set_option(conf, "enable.idempotence", "true");
+	set_option(conf, "message.timeout.ms", "0");
+	set_option(conf, "message.send.max.retries", "2147483647");
+	set_option(conf, "partitioner", "murmur2_random");
+	set_option(conf, "linger.ms", "0");
+	set_option(conf, "batch.num.messages", "10000");
+	set_option(conf, "batch.size", "1000000");
+	/* ours are the limits that count, see MAX_IN_FLIGHT */
+	set_option(conf, "queue.buffering.max.messages", "10000000");
+	set_option(conf, "queue.buffering.max.kbytes", "2097151");
+	set_option(conf, "socket.nagle.disable", "true");
+	set_option(conf, "socket.keepalive.enable", "true");
+	set_option(conf, "reconnect.backoff.ms", "100");
+	set_option(conf, "reconnect.backoff.max.ms", "1000");
+	set_option(conf, "topic.metadata.refresh.interval.ms", "60000");
+	set_option(conf, "log_level", "4");
+	set_option(conf, "log.queue", "true");
+	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR |
+							 RD_KAFKA_EVENT_LOG);
+	return conf;
+}
+
+/* Make librdkafka's handle for a topic; errors are those of its name. */
+static void
+open_topic(HceProducer *producer, HceTopic *topic)
+{
+	topic->handle = rd_kafka_topic_new(producer->handle, topic->name, NULL);
+	topic->state = topic->handle != NULL ? TOPIC_UNKNOWN : TOPIC_INVALID;
+	topic->next_probe = 0;
+}
+
+/* Make the handle, its queue and the topics' handles. */
+static void
+open_handle(HceProducer *producer)
+{
+	rd_kafka_conf_t *conf = make_configuration();
+	sigset_t	all;
+	sigset_t	before;
+	char		message[256];
+
+	/*
+	 * librdkafka's threads inherit the signal mask; a signal for this process
+	 * must only ever be handled by its main thread.
+	 */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, message,
+									sizeof(message));
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (producer->handle == NULL)
+	{
+		rd_kafka_conf_destroy(conf);
+		ereport(ERROR,
+				errcode(ERRCODE_SYSTEM_ERROR),
+				errmsg("could not create a Kafka producer: %s", message));
+	}
+	producer->queue = rd_kafka_queue_get_main(producer->handle);
+	rd_kafka_set_log_queue(producer->handle, producer->queue);
+	rd_kafka_queue_io_event_enable(producer->queue, producer->pipe[1], "q", 1);
+	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
+		open_topic(producer, topic);
+	producer->fatal = false;
+}
+
+/*
+ * Give up a handle that had a fatal error.  All its messages have been
+ * reported.  Destroying it joins threads that may hang in name resolution,
+ * so that is left to a thread of its own.
+ */
+static void
+close_handle(HceProducer *producer)
+{
+	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
+	{
+		if (topic->handle != NULL)
+			rd_kafka_topic_destroy(topic->handle);
+		topic->handle = NULL;
+	}
+	rd_kafka_queue_io_event_enable(producer->queue, -1, NULL, 0);
+	rd_kafka_queue_destroy(producer->queue);
+	hce_producer_probe_destroy_handle(producer->handle);
+	producer->handle = NULL;
+}
+
+/*
+ * Create a producer with the current settings, in "context".
+ *
+ * Connects in the background: never waits for Kafka.  Raises
+ * ERRCODE_INVALID_PARAMETER_VALUE for settings that librdkafka refuses.
+ */
+HceProducer *
+hce_producer_create(MemoryContext context, const HceProducerEvents *events)
+{
+	HceProducer *producer = MemoryContextAllocZero(context, sizeof(HceProducer));
+
+	producer->context = context;
+	producer->events = *events;
+	if (pipe(producer->pipe) != 0 ||
+		fcntl(producer->pipe[0], F_SETFL, O_NONBLOCK) != 0 ||
+		fcntl(producer->pipe[1], F_SETFL, O_NONBLOCK) != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_SYSTEM_ERROR),
+				errmsg("could not create a pipe: %m"));
+	open_handle(producer);
+	return producer;
+}
+
+/* The descriptor that becomes readable when hce_producer_poll() has work. */
+int
+hce_producer_fd(const HceProducer *producer)
+{
+	return producer->pipe[0];
+}
+
+/* The topic of a name, made when new.  It lives as long as the producer. */
+HceTopic *
+hce_producer_topic(HceProducer *producer, const char *name)
+{
+	HceTopic   *topic;
+
+	for (topic = producer->topics; topic; topic = topic->next)
+	{
+		if (strcmp(topic->name, name) == 0)
+			return topic;
+	}
+	topic = MemoryContextAllocZero(producer->context, sizeof(HceTopic));
+	topic->name = MemoryContextStrdup(producer->context, name);
+	open_topic(producer, topic);
+	topic->next = producer->topics;
+	producer->topics = topic;
+	return topic;
+}
+
+const char *
+hce_producer_topic_name(const HceTopic *topic)
+{
+	return topic->name;
+}
+
+/*
+ * Whether a topic takes messages now.  A topic is produced to only after
+ * metadata showed it: librdkafka fails messages to an unknown topic after
+ * half a minute, and one that may not be written after the first try.
+ */
+static bool
+topic_ready(HceProducer *producer, HceTopic *topic)
+{
+	TimestampTz now;
+
+	if (topic->state == TOPIC_READY)
+		return true;
+	if (topic->state == TOPIC_INVALID || producer->probe != NULL)
+		return false;
+	now = GetCurrentTimestamp();
+	if (now < topic->next_probe)
+		return false;
+	topic->next_probe = now + RETRY_US;
+	producer->probed = topic;
+	producer->probe = hce_producer_probe_start(producer->handle, topic->handle,
+											 producer->pipe[1]);
+	return false;
+}
+
+static void
+wait_for_topic(HceProducer *producer, const HceTopic *topic,
+			   const char *before, const char *after)
+{
+	snprintf(producer->waiting_for, sizeof(producer->waiting_for),
+			 "%s\"%s\"%s", before, topic->name, after);
+}
+
+/* A topic's metadata has come; "error" is Kafka's answer about the topic. */
+static void
+learn_topic(HceProducer *producer, HceTopic *topic, rd_kafka_resp_err_t error)
+{
+	switch (error)
+	{
+		case RD_KAFKA_RESP_ERR_NO_ERROR:
+			topic->state = TOPIC_READY;
+			break;
+		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+			/* being created, or between two leaders: a matter of moments */
+			topic->next_probe = GetCurrentTimestamp() + RETRY_US / 20;
+			wait_for_topic(producer, topic, "a leader for topic ", "");
+			break;
+		case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+			topic->state = TOPIC_INVALID;
+			break;
+		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+			topic->state = TOPIC_UNAVAILABLE;
+			wait_for_topic(producer, topic, "permission to write topic ", "; grant it in Kafka");
+			break;
+		default:
+			topic->state = TOPIC_UNAVAILABLE;
+			wait_for_topic(producer, topic, "topic ", ", which does not exist; see hcevents.create_topics()");
+			break;
+	}
+	if (topic->state == TOPIC_READY)
+		producer->waiting_for[0] = '\0';
+	else
+		snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
+				 topic->name, rd_kafka_err2str(error));
+}
+
+/* Take in the answer of a metadata request that has finished. */
+static void
+finish_probe(HceProducer *producer)
+{
+	rd_kafka_resp_err_t topic_error;
+	rd_kafka_resp_err_t error;
+
+	if (producer->probe == NULL ||
+		!hce_producer_probe_done(producer->probe, &error, &topic_error))
+		return;
+	producer->probe = NULL;
+	producer->connected = error == RD_KAFKA_RESP_ERR_NO_ERROR;
+	producer->doubt = false;
+	if (!producer->connected)
+	{
+		producer->next_probe = GetCurrentTimestamp() + RETRY_US;
+		if (producer->error[0] == '\0')
+			strlcpy(producer->error, rd_kafka_err2str(error),
+					sizeof(producer->error));
+	}
+	else if (producer->probed != NULL)
+		learn_topic(producer, producer->probed, topic_error);
+}
+
+/* While no broker is known to answer, ask once a second. */
+static void
+probe_brokers(HceProducer *producer)
+{
+	TimestampTz now;
+
+	if ((producer->connected && !producer->doubt) || producer->probe != NULL ||
+		producer->fatal)
+		return;
+	now = GetCurrentTimestamp();
+	if (now < producer->next_probe)
+		return;
+	producer->next_probe = now + RETRY_US;
+	producer->probed = NULL;
+	producer->probe = hce_producer_probe_start(producer->handle, NULL,
+											 producer->pipe[1]);
+}
+
+static rd_kafka_headers_t *
+make_headers(const HceMessage *message)
+{
+	rd_kafka_headers_t *headers = rd_kafka_headers_new(message->nheaders);
+
+	for (int i = 0; i < message->nheaders; i++)
+		rd_kafka_header_add(headers, message->headers[i].name, -1,
+							message->headers[i].value,
+							message->headers[i].value_len);
+	return headers;
+}
+
+/* Hand a message to librdkafka, which owns the headers when it takes it. */
+static rd_kafka_resp_err_t
+produce(HceProducer *producer, HceTopic *topic, const char *key,
+		size_t key_len, const char *value, size_t value_len,
+		int64 timestamp_ms, rd_kafka_headers_t *headers, uint64 number)
+{
+	rd_kafka_resp_err_t error;
+
+	error = rd_kafka_producev(producer->handle,
+							  RD_KAFKA_V_RKT(topic->handle),
+							  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+							  RD_KAFKA_V_VALUE(unconstify(char *, value), value_len),
+							  RD_KAFKA_V_KEY(key, key_len),
+							  RD_KAFKA_V_TIMESTAMP(timestamp_ms),
+							  RD_KAFKA_V_HEADERS(headers),
+							  RD_KAFKA_V_OPAQUE((void *) (uintptr_t) number),
+							  RD_KAFKA_V_END);
+	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		producer->in_flight++;
+		producer->in_flight_bytes += value_len + key_len;
+	}
+	return error;
+}
+
+/*
+ * Room for one more message.  A message larger than the whole limit goes
+ * when nothing else is in flight.
+ */
+static bool
+has_room(const HceProducer *producer, size_t bytes)
+{
+	return producer->in_flight < MAX_IN_FLIGHT &&
+		(producer->in_flight == 0 ||
+		 producer->in_flight_bytes + bytes <= MAX_IN_FLIGHT_BYTES);
+}
+
+/* Remember a message; takes over "headers", copies the rest. */
+static void
+keep_failed(HceProducer *producer, const FailedMessage *failed)
+{
+	if (producer->failed == NULL)
+	{
+		producer->failed_capacity = 64;
+		producer->failed = MemoryContextAlloc(producer->context,
+											  64 * sizeof(FailedMessage));
+	}
+	else if (producer->nfailed == producer->failed_capacity)
+	{
+		producer->failed_capacity *= 2;
+		producer->failed = repalloc(producer->failed,
+									producer->failed_capacity * sizeof(FailedMessage));
+	}
+	producer->failed[producer->nfailed++] = *failed;
+}
+
+static char *
+copy_bytes(HceProducer *producer, const void *data, size_t len)
+{
+	char	   *copy;
+
+	if (data == NULL)
+		return NULL;
+	copy = MemoryContextAllocHuge(producer->context, len + 1);
+	memcpy(copy, data, len);
+	return copy;
+}
+
+/*
+ * Send an event.
+ *
+ * HCE_SENT: its fate will be told by a callback.  HCE_SEND_LATER: nothing was
+ * kept; try again after a call of hce_producer_poll().  Never waits.
+ */
+HceSend
+hce_producer_send(HceProducer *producer, const HceMessage *message)
+{
+	rd_kafka_headers_t *headers;
+	rd_kafka_resp_err_t error;
+
+	if (message->topic->state == TOPIC_INVALID)
+		return HCE_SEND_NEVER;
+	if (producer->nfailed > 0 || producer->fatal || producer->alone ||
+		!has_room(producer, message->value_len + message->key_len) ||
+		!topic_ready(producer, message->topic))
+		return HCE_SEND_LATER;
+
+	headers = make_headers(message);
+	error = produce(producer, message->topic, message->key, message->key_len,
+					message->value, message->value_len, message->timestamp_ms,
+					headers, message->number);
+	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return HCE_SENT;
+
+	if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+		error == RD_KAFKA_RESP_ERR__INVALID_ARG)
+	{
+		/* Refused before it was sent; handle it as if Kafka had done so. */
+		FailedMessage failed = {
+			.number = message->number,
+			.topic = message->topic,
+			.suspect = true,
+			.key = copy_bytes(producer, message->key, message->key_len),
+			.key_len = message->key_len,
+			.value = copy_bytes(producer, message->value, message->value_len),
+			.value_len = message->value_len,
+			.timestamp_ms = message->timestamp_ms,
+			.headers = headers
+		};
+
+		strlcpy(failed.error, rd_kafka_err2str(error), sizeof(failed.error));
+		keep_failed(producer, &failed);
+		return HCE_SENT;
+	}
+	rd_kafka_headers_destroy(headers);
+	if (rd_kafka_fatal_error(producer->handle, NULL, 0) != 0)
+		producer->fatal = true;
+	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+		message->topic->state = TOPIC_UNKNOWN;
+	return HCE_SEND_LATER;
+}
+
+/* Errors that another try of the same bytes will not mend. */
+static bool
+is_permanent(rd_kafka_resp_err_t error)
+{
+	switch (error)
+	{
+		case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+		case RD_KAFKA_RESP_ERR_INVALID_MSG:
+		case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+		case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+		case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+		case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+		case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+		case RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT:
+		case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* A message came back: keep it, and doubt its topic where that is the cause. */
+static void
+message_failed(HceProducer *producer, const rd_kafka_message_t *message)
+{
+	FailedMessage failed = {
+		.number = (uint64) (uintptr_t) message->_private,
+		.suspect = is_permanent(message->err),
+		.key = copy_bytes(producer, message->key, message->key_len),
+		.key_len = message->key_len,
+		.value = copy_bytes(producer, message->payload, message->len),
+		.value_len = message->len,
+		.timestamp_ms = rd_kafka_message_timestamp(message, NULL)
+	};
+
+	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
+	{
+		if (topic->handle == message->rkt)
+			failed.topic = topic;
+	}
+	if (rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
+										&failed.headers) !=
+		RD_KAFKA_RESP_ERR_NO_ERROR)
+		failed.headers = rd_kafka_headers_new(0);
+	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
+	if (!failed.suspect)
+		failed.topic->state = TOPIC_UNKNOWN;
+	snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
+			 failed.topic->name, failed.error);
+	keep_failed(producer, &failed);
+}
+
+static void
+free_failed(FailedMessage *failed)
+{
+	if (failed->key != NULL)
+		pfree(failed->key);
+	if (failed->value != NULL)
+		pfree(failed->value);
+	if (failed->headers != NULL)
+		rd_kafka_headers_destroy(failed->headers);
+}
+
+/* The message that was alone in flight has failed again: is it hopeless? */
+static bool
+give_up(HceProducer *producer, const rd_kafka_message_t *message)
+{
+	if (!producer->alone || !is_permanent(message->err))
+		return false;
+	producer->events.refused(producer->events.arg,
+							 (uint64) (uintptr_t) message->_private,
+							 rd_kafka_err2str(message->err),
+							 message->key, message->key_len,
+							 message->payload, message->len);
+	return true;
+}
+
+static void
+take_reports(HceProducer *producer, rd_kafka_event_t *event)
+{
+	const rd_kafka_message_t *message;
+
+	while ((message = rd_kafka_event_message_next(event)) != NULL)
+	{
+		producer->in_flight--;
+		producer->in_flight_bytes -= message->len + message->key_len;
+		if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			producer->connected = true;
+			producer->events.delivered(producer->events.arg,
+									   (uint64) (uintptr_t) message->_private);
+		}
+		else if (!give_up(producer, message))
+			message_failed(producer, message);
+	}
+}
+
+static void
+take_error(HceProducer *producer, rd_kafka_event_t *event)
+{
+	rd_kafka_resp_err_t error = rd_kafka_event_error(event);
+
+	strlcpy(producer->error, rd_kafka_event_error_string(event),
+			sizeof(producer->error));
+	if (error == RD_KAFKA_RESP_ERR__FATAL)
+		producer->fatal = true;
+	else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		producer->doubt = true;
+}
+
+static int
+compare_failed(const void *a, const void *b)
+{
+	const FailedMessage *x = a;
+	const FailedMessage *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/*
+ * After a fatal error: take all messages back and begin with a new handle.
+ * What was in flight may be in Kafka already and will be there twice, with
+ * the same event_id; that is the one duplicate this process makes.
+ */
+static void
+recover_from_fatal(HceProducer *producer)
+{
+	if (!producer->fatal || producer->probe != NULL)
+		return;
+	if (producer->in_flight > 0)
+	{
+		rd_kafka_purge(producer->handle,
+					   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+		return;
+	}
+	for (int i = 0; i < producer->nfailed; i++)
+		producer->events.resent(producer->events.arg,
+								producer->failed[i].number);
+	close_handle(producer);
+	open_handle(producer);
+}
+
+/* Send one failed message again.  False: not now. */
+static bool
+resend(HceProducer *producer, FailedMessage *failed)
+{
+	rd_kafka_resp_err_t error;
+
+	if (failed->topic->state == TOPIC_INVALID)
+	{
+		producer->events.refused(producer->events.arg, failed->number,
+								 failed->error, failed->key, failed->key_len,
+								 failed->value, failed->value_len);
+		free_failed(failed);
+		return true;
+	}
+	if (!has_room(producer, failed->value_len + failed->key_len) ||
+		!topic_ready(producer, failed->topic))
+		return false;
+	error = produce(producer, failed->topic, failed->key, failed->key_len,
+					failed->value, failed->value_len, failed->timestamp_ms,
+					failed->headers, failed->number);
+	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+		failed->headers = NULL; /* librdkafka's now */
+	else if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+			 error == RD_KAFKA_RESP_ERR__INVALID_ARG)
+		producer->events.refused(producer->events.arg, failed->number,
+								 rd_kafka_err2str(error),
+								 failed->key, failed->key_len,
+								 failed->value, failed->value_len);
+	else
+		return false;
+	free_failed(failed);
+	return true;
+}
+
+/*
+ * When all that is in flight has been reported, send what failed again, in
+ * the order of the numbers.  As long as one of them is suspect they go one
+ * by one, so that a refusal can only mean the message itself.
+ */
+static void
+resend_failed(HceProducer *producer)
+{
+	int			sent = 0;
+
+	if (producer->nfailed == 0 || producer->in_flight > 0 || producer->fatal)
+	{
+		if (producer->nfailed == 0 && producer->in_flight == 0)
+			producer->alone = false;
+		return;
+	}
+	if (GetCurrentTimestamp() < producer->next_resend)
+		return;
+	qsort(producer->failed, producer->nfailed, sizeof(FailedMessage),
+		  compare_failed);
+	producer->alone = false;
+	for (int i = 0; i < producer->nfailed; i++)
+		producer->alone |= producer->failed[i].suspect;
+
+	while (sent < producer->nfailed && resend(producer, &producer->failed[sent]))
+	{
+		sent++;
+		if (producer->alone)
+			break;
+	}
+	producer->nfailed -= sent;
+	memmove(producer->failed, producer->failed + sent,
+			producer->nfailed * sizeof(FailedMessage));
+	if (sent == 0)
+		producer->next_resend = GetCurrentTimestamp() + RETRY_US / 20;
+}
+
+/*
+ * Take in what librdkafka has to tell, and do what follows from it.  Never
+ * waits.  Returns whether anything was taken in.
+ */
+bool
+hce_producer_poll(HceProducer *producer)
+{
+	char		drained[64];
+	rd_kafka_event_t *event;
+	bool		progress = false;
+
+	/* drain first: a byte written after this belongs to events after it */
+	while (read(producer->pipe[0], drained, sizeof(drained)) > 0)
+		;
+	while ((event = rd_kafka_queue_poll(producer->queue, 0)) != NULL)
+	{
+		progress = true;
+		switch (rd_kafka_event_type(event))
+		{
+			case RD_KAFKA_EVENT_DR:
+				take_reports(producer, event);
+				break;
+			case RD_KAFKA_EVENT_ERROR:
+				take_error(producer, event);
+				break;
+			default:			/* log lines: the errors say it better */
+				break;
+		}
+		rd_kafka_event_destroy(event);
+	}
+	finish_probe(producer);
+	recover_from_fatal(producer);
+	resend_failed(producer);
+	probe_brokers(producer);
+	return progress;
+}
+
+/* Something is under way that needs a look again soon. */
+bool
+hce_producer_busy(const HceProducer *producer)
+{
+	return producer->nfailed > 0 || producer->fatal || producer->probe != NULL ||
+		!producer->connected || producer->doubt;
+}
+
+bool
+hce_producer_connected(const HceProducer *producer)
+{
+	return producer->connected;
+}
+
+/* What a topic in use waits for, "" when nothing. */
+const char *
+hce_producer_waiting_for(const HceProducer *producer)
+{
+	return producer->waiting_for;
+}
+
+/* The last error of librdkafka or Kafka, "" when there was none. */
+const char *
+hce_producer_error(const HceProducer *producer)
+{
+	return producer->error;
+}
+
+int
+hce_producer_in_flight(const HceProducer *producer)
+{
+	return producer->in_flight + producer->nfailed;
+}
+
+/*
+ * Before the process ends: give what is in flight up to a second to be
+ * acknowledged.  The handle is not destroyed: that could wait without end,
+ * and the process ends by _exit() anyway.
+ */
+void
+hce_producer_stop(HceProducer *producer)
+{
+	if (producer->connected && producer->in_flight > 0 && !producer->fatal)
+	{
+		TimestampTz end = GetCurrentTimestamp() + USECS_PER_SEC;
+
+		while (producer->in_flight > 0 && GetCurrentTimestamp() < end)
+		{
+			rd_kafka_event_t *event = rd_kafka_queue_poll(producer->queue, 50);
+
+			if (event == NULL)
+				continue;
+			if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
+				take_reports(producer, event);
+			rd_kafka_event_destroy(event);
+		}
+	}
+}

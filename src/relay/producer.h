@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * producer.h
+ *		Sending events to Kafka: what the relay sees of librdkafka.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HCE_PRODUCER_H
+#define HCE_PRODUCER_H
+
+typedef struct HceProducer HceProducer;
+typedef struct HceTopic HceTopic;
+
+typedef struct HceHeader
+{
+	const char *name;			/* NUL-terminated */
+	const char *value;
+	size_t		value_len;
+} HceHeader;
+
+typedef struct HceMessage
+{
+	HceTopic   *topic;
+	const char *key;			/* NULL: no key */
+	size_t		key_len;
+	const char *value;
+	size_t		value_len;
+	int64		timestamp_ms;	/* since 1970 */
+	const HceHeader *headers;
+	int			nheaders;
+	uint64		number;			/* the caller's, grows by each message */
+} HceMessage;
+
+typedef enum HceSend
+{
+	HCE_SENT,
+	HCE_SEND_LATER,				/* queue full, or a topic or broker is away */
+	HCE_SEND_NEVER				/* the topic's name is invalid */
+} HceSend;
+
+/* What became of a message. Called from hce_producer_poll() only. */
+typedef struct HceProducerEvents
+{
+	void		(*delivered) (void *arg, uint64 number);
+	void		(*refused) (void *arg, uint64 number, const char *error,
+							const char *key, size_t key_len,
+							const char *value, size_t value_len);
+	void		(*resent) (void *arg, uint64 number);
+	void	   *arg;
+} HceProducerEvents;
+
+extern HceProducer *hce_producer_create(MemoryContext context,
+										const HceProducerEvents *events);
+extern HceTopic *hce_producer_topic(HceProducer *producer, const char *name);
+extern const char *hce_producer_topic_name(const HceTopic *topic);
+extern HceSend hce_producer_send(HceProducer *producer,
+								 const HceMessage *message);
+extern bool hce_producer_poll(HceProducer *producer);
+extern int	hce_producer_fd(const HceProducer *producer);
+extern bool hce_producer_busy(const HceProducer *producer);
+extern bool hce_producer_connected(const HceProducer *producer);
+extern const char *hce_producer_waiting_for(const HceProducer *producer);
+extern const char *hce_producer_error(const HceProducer *producer);
+extern int	hce_producer_in_flight(const HceProducer *producer);
+extern void hce_producer_stop(HceProducer *producer);
+
+#endif							/* HCE_PRODUCER_H */

@@ -1,0 +1,528 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay.c
+ *		The background worker that delivers one database's journal.
+ *
+ * Owns the process: its start from the position row, its loop, its waits and
+ * its end.  The work of a turn is in relay_read.c, relay_send.c and
+ * relay_store.c.
+ *
+ * No transaction is open while the relay waits, and it never waits for Kafka:
+ * librdkafka's threads do, and wake it through a pipe.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "replication/slot.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "access/xact.h"
+#include "relay/exit_guard.h"
+#include "relay/relay.h"
+#include "relay/relay_settings.h"
+#include "relay/slot.h"
+#include "settings.h"
+
+/* Waits, in milliseconds. */
+#define IDLE_WAIT		200		/* nothing to do */
+#define BUSY_WAIT		50		/* the producer mends something */
+#define ASYNC_WAIT		10		/* a commit is not flushed yet */
+#define VISIBLE_WAIT	1		/* a commit is not visible yet */
+
+/*
+ * Grouping.  At low rates each commit wakes the relay and its events leave at
+ * once.  When commits follow each other faster than NAP_BELOW_US, a wake-up
+ * and a request to Kafka for each would cost the writers more than it gives,
+ * so the relay naps after a turn and takes what has come in one go.
+ */
+#define NAP_BELOW_US	400.0
+#define NAP_MS			3
+
+static HceDatabase *my_database = NULL;
+
+/* SIGTERM: end in order, but out of a wait for a lock at once. */
+static void
+handle_sigterm(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (IsTransactionState())
+		die(postgres_signal_arg);
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* Before the process gives up shared memory: nobody may wake it any more. */
+static void
+leave(int code, Datum arg)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	if (my_database->state != HCE_FAILED)
+		my_database->state = HCE_STOPPED;
+	my_database->relay_latch = NULL;
+	my_database->leaving_pid = MyProcPid;
+	my_database->relay_pid = 0;
+	pg_atomic_write_u32(&my_database->napping, 0);
+	LWLockRelease(hce_shared->lock);
+}
+
+/* End the process; the launcher acts on the reason. */
+static void
+end_relay(HceExit reason)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	my_database->exit_reason = reason;
+	LWLockRelease(hce_shared->lock);
+	proc_exit(0);
+}
+
+/* Take this database's place in shared memory. */
+static void
+enter(Oid dboid)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	my_database = hce_shared_find_or_add(dboid);
+	if (my_database == NULL || my_database->relay_pid != 0)
+	{
+		LWLockRelease(hce_shared->lock);
+		proc_exit(0);
+	}
+	my_database->relay_pid = MyProcPid;
+	my_database->relay_latch = MyLatch;
+	my_database->leaving_pid = 0;
+	my_database->state = HCE_STARTING;
+	my_database->waiting_for[0] = '\0';
+	my_database->start_time = GetCurrentTimestamp();
+	my_database->restart_requested = false;
+	my_database->exit_reason = HCE_EXIT_ERROR;
+	LWLockRelease(hce_shared->lock);
+	before_shmem_exit(leave, 0);
+}
+
+/* Show the state, and log it when it changed. */
+static void
+show_state(HceRelay *relay)
+{
+	HceRelayState state;
+	const char *waiting_for = "";
+	const char *error = "";
+	bool		changed;
+	bool		waiting_changed;
+
+	if (relay->paused != NULL)
+	{
+		state = HCE_PAUSED;
+		waiting_for = relay->paused;
+	}
+	else if (relay->producer == NULL)
+	{
+		state = HCE_DISABLED;
+		waiting_for = "hcevents.enabled";
+	}
+	else
+	{
+		state = hce_producer_connected(relay->producer) ? HCE_STREAMING :
+			HCE_DISCONNECTED;
+		waiting_for = state == HCE_STREAMING ?
+			hce_producer_waiting_for(relay->producer) : "an answer from Kafka";
+		error = hce_producer_error(relay->producer);
+	}
+
+	/* a start is no change until the first answer had time to come */
+	if (state == HCE_DISCONNECTED && my_database->state == HCE_STARTING &&
+		error[0] == '\0')
+		state = HCE_STARTING;
+
+	changed = my_database->state != state;
+	waiting_changed = strcmp(my_database->waiting_for, waiting_for) != 0;
+	if (!changed && !waiting_changed &&
+		strcmp(my_database->last_error, error) == 0)
+		return;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	my_database->state = state;
+	strlcpy(my_database->waiting_for, waiting_for, HCE_MAX_ERROR);
+	if (error[0] != '\0' && strcmp(my_database->last_error, error) != 0)
+	{
+		strlcpy(my_database->last_error, error, HCE_MAX_ERROR);
+		my_database->last_error_time = GetCurrentTimestamp();
+	}
+	LWLockRelease(hce_shared->lock);
+
+	if (changed && state == HCE_DISCONNECTED)
+		ereport(WARNING,
+				errmsg("the relay of database \"%s\" has no connection to Kafka at \"%s\": %s",
+					   relay->database, hce_bootstrap_servers,
+					   error[0] != '\0' ? error : "no answer"),
+				errhint("Events wait in the WAL; delivery goes on by itself. Check the brokers and hcevents.bootstrap_servers."));
+	else if (changed && state == HCE_STREAMING)
+		ereport(LOG,
+				errmsg("the relay of database \"%s\" is connected to Kafka at \"%s\"",
+					   relay->database, hce_bootstrap_servers));
+	else if (changed && state != HCE_STARTING)
+		ereport(LOG,
+				errmsg("the relay of database \"%s\" is %s: %s", relay->database,
+					   hce_relay_state_name(state), waiting_for));
+	if (waiting_changed && state == HCE_STREAMING && waiting_for[0] != '\0')
+		ereport(WARNING,
+				errmsg("the relay of database \"%s\" waits for %s",
+					   relay->database, waiting_for));
+	else if (waiting_changed && !changed && state == HCE_STREAMING)
+		ereport(LOG,
+				errmsg("the relay of database \"%s\" goes on", relay->database));
+}
+
+/*
+ * Record a stretch of journal that is lost, and begin behind it.  The gap is
+ * durable before the relay goes on.
+ */
+static void
+record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
+{
+	XLogRecPtr	from = relay->stored.restart_lsn;
+	XLogRecPtr	end;
+
+	ereport(WARNING,
+			errmsg("journal of database \"%s\" between %X/%X and %X/%X is lost: %s",
+				   relay->database, LSN_FORMAT_ARGS(from), LSN_FORMAT_ARGS(to), cause),
+			errhint("Events committed there were not delivered; see hcevents.gaps."));
+	relay->stored.restart_lsn = to;
+	relay->stored.settled.lsn = Max(relay->stored.settled.lsn, to);
+	if (relay->stored.settled.lsn == to)
+		relay->stored.settled.index = 0;
+	if (!hce_position_begin())
+		end_relay(HCE_EXIT_GONE);
+	hce_position_put_gap(from, to, relay->stored.written, cause);
+	hce_position_put(&relay->stored);
+	end = hce_position_commit();
+	XLogFlush(end);
+}
+
+/*
+ * Acquire the slot and hold it against the row, which is the authority: WAL
+ * that the row needs and the slot does not keep is a gap.
+ */
+static void
+open_journal(HceRelay *relay)
+{
+	bool		created;
+	XLogRecPtr	kept = hce_slot_acquire(MyDatabaseId, &created);
+	XLogSegNo	needed;
+
+	XLByteToSeg(relay->stored.restart_lsn, needed, wal_segment_size);
+	if (XLogRecPtrIsInvalid(kept))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the replication slot of database \"%s\" was invalidated",
+					   relay->database));
+	if (kept > relay->stored.restart_lsn && XLogGetLastRemovedSegno() >= needed)
+		record_gap(relay, kept, created ? "the replication slot was missing" :
+				   "the replication slot was moved");
+	else if (kept > relay->stored.restart_lsn)
+		hce_slot_advance(relay->stored.restart_lsn);	/* WAL still there */
+	relay->slot_lsn = hce_slot_restart_lsn();
+}
+
+/*
+ * Compare the row with where we are.  A database that was copied stays
+ * paused, so that a clone never publishes to production.
+ */
+static void
+check_identity(HceRelay *relay)
+{
+	TimeLineID	timeline = GetWALInsertionTimeLine();
+
+	if (relay->stored.system_identifier != GetSystemIdentifier() ||
+		relay->stored.database_oid != MyDatabaseId)
+	{
+		relay->paused = "copied database";
+		return;
+	}
+	if (relay->stored.timeline != timeline)
+	{
+		relay->stored.timeline = timeline;
+		relay->stored.epoch++;
+	}
+}
+
+static HceProducer *
+make_producer(HceRelay *relay)
+{
+	HceProducerEvents events = {
+		.delivered = hce_relay_delivered,
+		.refused = hce_relay_refused,
+		.resent = hce_relay_resent,
+		.arg = relay
+	};
+
+	return hce_producer_create(relay->context, &events);
+}
+
+static HceRelay *
+start(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "hcevents relay",
+												  ALLOCSET_DEFAULT_SIZES);
+	HceRelay   *relay = MemoryContextAllocZero(context, sizeof(HceRelay));
+	char	   *name;
+
+	relay->context = context;
+	relay->turn = AllocSetContextCreate(context, "hcevents relay turn",
+										ALLOCSET_DEFAULT_SIZES);
+	relay->shared = my_database;
+	StartTransactionCommand();
+	name = get_database_name(MyDatabaseId);
+	strlcpy(relay->database, name != NULL ? name : "?", NAMEDATALEN);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+
+	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
+		end_relay(HCE_EXIT_GONE);
+	hce_relay_settings_remember();
+	check_identity(relay);
+	if (relay->paused == NULL)
+		open_journal(relay);
+	relay->stored_at_start = relay->stored.settled;
+	relay->resend_to = relay->stored.sent;
+	relay->sent = relay->stored.sent;
+	relay->stored_time = GetCurrentTimestamp();
+	relay->poll_time = relay->stored_time;
+
+	if (hce_enabled && relay->paused == NULL)
+		relay->producer = make_producer(relay);
+	relay->settle = hce_settle_create(context);
+	relay->assembler = hce_assembler_create(context, (Size) hce_relay_memory * 1024,
+											hce_relay_resolve, relay);
+	hce_relay_restore_counters(relay);
+	if (relay->paused == NULL)
+	{
+		relay->wal = hce_wal_reader_create(context);
+		hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
+	}
+	return relay;
+}
+
+/*
+ * End in order: give up the slot first, since others may wait for it, then
+ * give Kafka a second to acknowledge, then write how far that came.
+ */
+static void
+stop(HceRelay *relay, HceExit reason)
+{
+	if (MyReplicationSlot != NULL)
+		ReplicationSlotRelease();
+	if (relay->producer != NULL)
+		hce_producer_stop(relay->producer);
+	if (relay->wal != NULL)
+	{
+		hce_relay_settle(relay);
+		if (relay->unstored > 0 || relay->dead != NIL)
+			(void) hce_relay_store(relay);
+	}
+	end_relay(reason);
+}
+
+/* Obey what others have asked for. */
+static void
+serve_requests(HceRelay *relay)
+{
+	bool		reset;
+	bool		check;
+
+	CHECK_FOR_INTERRUPTS();
+	if (ShutdownRequestPending)
+		stop(relay, HCE_EXIT_ERROR);
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		if (hce_relay_settings_stale())
+			stop(relay, HCE_EXIT_RESTART);
+	}
+	if (my_database->hold_pid != 0 || my_database->restart_requested)
+		stop(relay, HCE_EXIT_RESTART);
+
+	reset = my_database->reset_requested;
+	check = my_database->check_requested;
+	if (!reset && !check)
+		return;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	my_database->reset_requested = false;
+	my_database->check_requested = false;
+	relay->neighbours = 0;
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
+		relay->neighbours += hce_shared->databases[i].wanted ? 1 : 0;
+	LWLockRelease(hce_shared->lock);
+	if (check && !my_database->wanted)
+		stop(relay, HCE_EXIT_GONE);
+	if (check && hce_relay_settings_changed_in_catalog())
+		stop(relay, HCE_EXIT_RESTART);
+	if (reset && relay->wal != NULL)
+	{
+		hce_relay_reset_stats(relay);
+		if (!hce_relay_store(relay))
+			stop(relay, HCE_EXIT_GONE);
+	}
+}
+
+/*
+ * How long to wait, in milliseconds; 0 = not at all.  "more" tells that WAL
+ * or events are at hand which could be dealt with at once.
+ */
+static long
+wait_time(HceRelay *relay, bool more)
+{
+	long		wait = IDLE_WAIT;
+	TimestampTz now = relay->poll_time;
+
+	if (more)
+		return 0;
+	if (relay->producer != NULL && hce_producer_busy(relay->producer))
+		wait = BUSY_WAIT;
+	if (pg_atomic_read_u64(&my_database->last_commit_end) > GetFlushRecPtr(NULL))
+		wait = Min(wait, ASYNC_WAIT);
+	if (!hce_assembler_all_visible(relay->assembler))
+		wait = Min(wait, VISIBLE_WAIT);
+	if (relay->unstored > 0 || relay->dead != NIL)
+		wait = Min(wait, Max(1, (relay->stored_time + USECS_PER_SEC - now) / 1000 + 1));
+	return wait;
+}
+
+/*
+ * After a busy turn, nap: writers need not wake us meanwhile.  See NAP_MS.
+ */
+static void
+nap_if_busy(HceRelay *relay, uint64 commits)
+{
+	TimestampTz now;
+	double		interval;
+
+	if (commits == 0)
+		return;
+	now = GetCurrentTimestamp();
+	interval = (double) (now - relay->recent) / (double) commits;
+	relay->recent = now;
+	relay->commit_interval = relay->commit_interval * 0.8 + Min(interval, 10000.0) * 0.2;
+	if (relay->commit_interval >= NAP_BELOW_US)
+		return;
+
+	pg_atomic_write_u32(&my_database->napping, 1);
+	pg_memory_barrier();
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 NAP_MS, PG_WAIT_EXTENSION);
+	pg_atomic_write_u32(&my_database->napping, 0);
+	pg_memory_barrier();
+}
+
+/* One turn; returns whether the next should follow at once. */
+static bool
+turn(HceRelay *relay)
+{
+	bool		more = false;
+
+	relay->poll_time = GetCurrentTimestamp();
+	if (relay->producer != NULL)
+		hce_producer_poll(relay->producer);
+	if (relay->wal != NULL)
+	{
+		more = hce_relay_read(relay);
+		hce_relay_look_visible(relay);
+		more |= hce_relay_send(relay);
+		hce_relay_settle(relay);
+		if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
+			stop(relay, HCE_EXIT_GONE);
+		hce_relay_advance_slot(relay);
+		hce_relay_publish_stats(relay);
+	}
+	show_state(relay);
+	MemoryContextReset(relay->turn);
+	return more;
+}
+
+static void
+run(HceRelay *relay)
+{
+	WaitEventSet *events = CreateWaitEventSet(TopMemoryContext, 3);
+	WaitEvent	occurred;
+
+	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	if (relay->producer != NULL)
+		AddWaitEventToSet(events, WL_SOCKET_READABLE,
+						  hce_producer_fd(relay->producer), NULL, NULL);
+	for (;;)
+	{
+		uint64		commits = relay->commits_read;
+		bool		more;
+		long		wait;
+
+		ResetLatch(MyLatch);
+		serve_requests(relay);
+		more = turn(relay);
+		wait = wait_time(relay, more);
+		if (wait == 0)
+			continue;
+		nap_if_busy(relay, relay->commits_read - commits);
+		(void) WaitEventSetWait(events, wait, &occurred, 1, PG_WAIT_EXTENSION);
+	}
+}
+
+/* Remember why the relay fails, for the view and the next start. */
+static void
+note_failure(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData  *error = CopyErrorData();
+
+	LWLockReleaseAll();
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	my_database->state = HCE_FAILED;
+	strlcpy(my_database->last_error, error->message, HCE_MAX_ERROR);
+	my_database->last_error_time = GetCurrentTimestamp();
+	strlcpy(my_database->waiting_for, "its restart after an error", HCE_MAX_ERROR);
+	LWLockRelease(hce_shared->lock);
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
+}
+
+/* Main function of a relay; the argument is the database's oid. */
+void
+hce_relay_main(Datum arg)
+{
+	Oid			dboid = DatumGetObjectId(arg);
+
+	hce_exit_guard_install();
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, handle_sigterm);
+	BackgroundWorkerUnblockSignals();
+	enter(dboid);
+
+	PG_TRY();
+	{
+		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+		SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+		SetConfigOption("application_name", "hcevents relay", PGC_USERSET, PGC_S_OVERRIDE);
+		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+		run(start());
+	}
+	PG_CATCH();
+	{
+		note_failure();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}

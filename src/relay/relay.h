@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay.h
+ *		The background worker of one database, and who starts it.
+ *
+ * Prototypes of src/relay's processes, grouped by file, and the state that
+ * the relay's own files share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HCE_RELAY_H
+#define HCE_RELAY_H
+
+#include "nodes/pg_list.h"
+#include "storage/latch.h"
+#include "utils/hsearch.h"
+
+#include "event/event_text.h"
+#include "relay/assembler.h"
+#include "relay/position.h"
+#include "relay/producer.h"
+#include "relay/settle.h"
+#include "relay/wal_reader.h"
+#include "stats/shared.h"
+
+/* An event type as the relay counts it. */
+typedef struct HceRelayType
+{
+	char		event_type[HCE_MAX_EVENT_TYPE + 1];
+	bool		to_publish;		/* differs from shared memory */
+	bool		to_store;		/* differs from hcevents.counters */
+	int64		captured;
+	HceStoredCounters settled;	/* up to the settled prefix */
+	TimestampTz oldest_pending;
+	TimestampTz last_error_time;
+	char		last_error[HCE_MAX_ERROR];
+	int64		rate_count;		/* delivered when the rate was computed */
+	TimestampTz rate_time;
+	double		per_second;
+} HceRelayType;
+
+/* A skeleton as the relay sends it: found once, by its bytes. */
+typedef struct HceRelaySkeleton
+{
+	HceSkeleton skeleton;
+	uint16		type;
+	HceTopic   *topic;			/* NULL: the name is invalid, or no producer */
+	char	   *topic_name;
+	char	   *event_type;		/* NUL-terminated parts, for headers */
+	char	   *source;
+	char	   *table;
+} HceRelaySkeleton;
+
+/* Where sending is in the oldest committed transaction. */
+typedef struct HceCursor
+{
+	bool		open;			/* a transaction is being sent */
+	uint32		index;			/* of its next event */
+	uint32		segment;
+	bool		segment_open;
+	HceJournalReader reader;	/* inside the segment */
+	uint32		left;			/* events of the segment not yet read */
+	bool		event_read;		/* "event" waits to be sent */
+	HceJournalEvent event;
+	char	   *reread;			/* data of a record read again */
+	Size		reread_size;
+} HceCursor;
+
+typedef struct HceRelay
+{
+	MemoryContext context;		/* as long as the process */
+	MemoryContext turn;			/* reset every turn of the loop */
+	HceDatabase *shared;
+	char		database[NAMEDATALEN];
+	HceStoredPosition stored;	/* the row as last written */
+	HcePosition stored_at_start;	/* what was settled in earlier lives */
+	HcePosition resend_to;		/* events before it were sent in another life */
+	HceWalReader *wal;
+	HceWalReader *reread;		/* second reader, made when needed */
+	HceAssembler *assembler;
+	HceSettle  *settle;
+	HceProducer *producer;		/* NULL when disabled or paused */
+	HceCursor	cursor;
+	char	   *envelope;		/* buffer for the one being made */
+	Size		envelope_size;
+	HTAB	   *skeletons;
+	HceRelayType *types;
+	int			ntypes;
+	int			types_capacity;
+	List	   *dead;			/* HceDeadLetter, to be stored */
+	int64		dead_total;
+	int64		gaps;
+	HcePosition sent;			/* first event never sent */
+	uint64		unstored;		/* events settled since the row was written */
+	TimestampTz stored_time;
+	XLogRecPtr	stored_commit;	/* end of the row's commit */
+	XLogRecPtr	slot_lsn;		/* what the slot keeps */
+	bool		clear_counters;	/* the table's rows are to go */
+	int			neighbours;		/* relays on this server */
+	TimestampTz ages_time;		/* when rates and ages were computed */
+	int64		foreign_messages;
+	const char *paused;			/* why, or NULL */
+	uint64		commits_read;	/* transactions with events, ever */
+	TimestampTz poll_time;		/* when the reports at hand were taken in */
+	TimestampTz recent;			/* end of the last turn that found commits */
+	double		commit_interval;	/* moving average, in microseconds */
+} HceRelay;
+
+/* databases.c: which databases have the extension, and who wants one alone */
+extern void hce_databases_init(void);
+
+/* launcher.c */
+extern void hce_launcher_init(void);
+extern PGDLLEXPORT void hce_launcher_main(Datum arg);
+
+/* relay.c */
+extern PGDLLEXPORT void hce_relay_main(Datum arg);
+
+/* relay_read.c: WAL to committed transactions */
+extern bool hce_relay_read(HceRelay *relay);
+extern void *hce_relay_resolve(HceSlice bytes, void *arg);
+extern bool hce_relay_look_visible(HceRelay *relay);
+
+/* relay_send.c: committed transactions to the producer */
+extern bool hce_relay_send(HceRelay *relay);
+extern void hce_relay_delivered(void *arg, uint64 number);
+extern void hce_relay_refused(void *arg, uint64 number, const char *error,
+							  const char *key, size_t key_len,
+							  const char *value, size_t value_len);
+extern void hce_relay_resent(void *arg, uint64 number);
+
+/* relay_store.c: settled events to the position row and to shared memory */
+extern void hce_relay_settle(HceRelay *relay);
+extern HcePosition hce_relay_position(HceRelay *relay);
+extern bool hce_relay_store(HceRelay *relay);
+extern bool hce_relay_store_due(HceRelay *relay, TimestampTz now);
+extern void hce_relay_advance_slot(HceRelay *relay);
+extern void hce_relay_reset_stats(HceRelay *relay);
+extern void hce_relay_publish_stats(HceRelay *relay);
+extern void hce_relay_restore_counters(HceRelay *relay);
+extern int	hce_relay_type(HceRelay *relay, const char *event_type,
+						   const char *topic);
+
+#endif							/* HCE_RELAY_H */

@@ -1,0 +1,469 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay_send.c
+ *		The relay's second half: from committed transactions to the producer.
+ *
+ * A cursor walks over the events of the oldest visible transaction, makes
+ * each one's envelope and headers, and hands it to the producer.  It stops
+ * wherever the producer takes no more and goes on there later.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/rmgr.h"
+#include "miscadmin.h"
+#include "replication/message.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "relay/relay.h"
+
+/* Events sent in one turn of the loop, so that reports are served. */
+#define SEND_PER_TURN	5000
+
+#define POSITION_TEXT	40		/* epoch, 16 and 8 hex digits, dashes */
+#define FIXED_HEADERS	7
+#define MAX_HEADERS		64
+
+/* Milliseconds between 1970 and 2000. */
+#define EPOCH_SHIFT_MS \
+	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) 86400000)
+
+/*
+ * The data of a segment's record: in memory, or read from the WAL again by a
+ * second reader.  Then it is copied, since the reader's memory is its own.
+ */
+static const char *
+segment_data(HceRelay *relay, HceRecord *record)
+{
+	HceCursor  *cursor = &relay->cursor;
+	XLogReaderState *xlog;
+	xl_logical_message *message;
+
+	if (record->data != NULL)
+		return record->data;
+	if (relay->reread == NULL)
+		relay->reread = hce_wal_reader_create(relay->context);
+	hce_wal_reader_seek(relay->reread, record->lsn);
+	xlog = hce_wal_reader_next(relay->reread);
+	if (xlog == NULL || XLogRecGetRmid(xlog) != RM_LOGICALMSG_ID)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("the journal record at %X/%X cannot be read again",
+					   LSN_FORMAT_ARGS(record->lsn)));
+	message = (xl_logical_message *) XLogRecGetData(xlog);
+	Assert(message->message_size == record->len);
+	if (cursor->reread_size < record->len)
+	{
+		if (cursor->reread != NULL)
+			pfree(cursor->reread);
+		cursor->reread_size = record->len;
+		cursor->reread = MemoryContextAllocHuge(relay->context, record->len);
+	}
+	memcpy(cursor->reread, message->message + message->prefix_size, record->len);
+	return cursor->reread;
+}
+
+/* Place the cursor before the first event of its segment. */
+static void
+open_segment(HceRelay *relay, const HceCommitted *committed)
+{
+	HceCursor  *cursor = &relay->cursor;
+	const HceSegment *segment = &committed->segments[cursor->segment];
+	TransactionId xid;
+	bool		found;
+
+	found = hce_journal_open(&cursor->reader,
+							 segment_data(relay, segment->record),
+							 segment->record->len);
+	for (uint32 i = 0; found && i <= segment->number; i++)
+		found = hce_journal_next_segment(&cursor->reader, &xid, &cursor->left);
+	if (cursor->reader.skeletons != NULL)
+		pfree(cursor->reader.skeletons);
+	cursor->reader.skeletons = NULL;
+	if (!found || cursor->left != segment->nevents)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("malformed journal record at %X/%X",
+					   LSN_FORMAT_ARGS(segment->record->lsn)));
+	cursor->segment_open = true;
+}
+
+/* Move to the next event; false at the end of the transaction. */
+static bool
+next_event(HceRelay *relay, HceCommitted *committed)
+{
+	HceCursor  *cursor = &relay->cursor;
+
+	while (!cursor->event_read)
+	{
+		if (cursor->segment_open && cursor->left == 0)
+		{
+			hce_assembler_release_segment(relay->assembler, committed,
+										  cursor->segment);
+			cursor->segment++;
+			cursor->segment_open = false;
+		}
+		if (cursor->segment == committed->nsegments)
+			return false;
+		if (!cursor->segment_open)
+			open_segment(relay, committed);
+		if (cursor->left == 0)
+			continue;
+		if (!hce_journal_next_event(&cursor->reader, &cursor->event))
+			ereport(ERROR,
+					errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("malformed journal record at %X/%X",
+						   LSN_FORMAT_ARGS(committed->segments[cursor->segment].record->lsn)));
+		cursor->event_read = true;
+	}
+	return true;
+}
+
+/* The cursor's event is done with. */
+static void
+event_done(HceCursor *cursor)
+{
+	cursor->event_read = false;
+	cursor->left--;
+	cursor->index++;
+}
+
+static char *
+put_hex(char *dst, uint64 value, int digits)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (int i = digits - 1; i >= 0; i--)
+	{
+		dst[i] = hex[value & 0xf];
+		value >>= 4;
+	}
+	return dst + digits;
+}
+
+/*
+ * The position header: sorts as text in publication order as long as the
+ * epoch has as many digits, which it keeps below ten changes of timeline; a
+ * consumer compares the epoch as a number.
+ */
+static size_t
+format_position(char *dst, int epoch, HcePosition position)
+{
+	char	   *p = dst + sprintf(dst, "%d-", epoch);
+
+	p = put_hex(p, position.lsn, 16);
+	*p++ = '-';
+	p = put_hex(p, position.index, 8);
+	return (size_t) (p - dst);
+}
+
+/* Register the cursor's event as sent; returns its in-flight entry. */
+static void
+register_event(HceRelay *relay, const HceRelaySkeleton *skeleton,
+			   const HceCommitted *committed, size_t bytes, HceSettled settled)
+{
+	HceInFlight in_flight;
+
+	memset(&in_flight, 0, sizeof(in_flight));
+	in_flight.position.lsn = committed->commit_lsn;
+	in_flight.position.index = relay->cursor.index;
+	in_flight.commit_time = committed->commit_time;
+	in_flight.bytes = (uint32) bytes;
+	in_flight.skeleton = unconstify(HceRelaySkeleton *, skeleton);
+	in_flight.settled = (uint8) settled;
+	in_flight.resent = hce_position_before(in_flight.position, relay->resend_to);
+	hce_settle_add(relay->settle, &in_flight);
+	relay->sent.lsn = committed->commit_lsn;
+	relay->sent.index = relay->cursor.index + 1;
+}
+
+static char *
+copy_text(const char *data, size_t len)
+{
+	char	   *copy = palloc(len + 1);
+
+	memcpy(copy, data, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+/*
+ * Keep a dead letter until the next position row is written with it.  "key"
+ * and "envelope" may be NULL.
+ */
+static void
+bury(HceRelay *relay, const HceRelaySkeleton *skeleton, HcePosition position,
+	 TimestampTz commit_time, const unsigned char *id, HceSlice key,
+	 const char *reason, const char *error, HceSlice envelope)
+{
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+	HceDeadLetter *letter = palloc0(sizeof(HceDeadLetter));
+	HceRelayType *type = &relay->types[skeleton->type];
+
+	memcpy(letter->event_id, id, HCE_UUID_SIZE);
+	letter->event_type = pstrdup(skeleton->event_type);
+	letter->topic = pstrdup(skeleton->topic_name);
+	letter->source_table = skeleton->table[0] != '\0' ? pstrdup(skeleton->table) : NULL;
+	letter->key = key.data != NULL ? copy_text(key.data, key.len) : NULL;
+	letter->reason = pstrdup(reason);
+	letter->error = pstrdup(error);
+	letter->envelope = envelope.data != NULL ?
+		copy_text(envelope.data, envelope.len) : NULL;
+	letter->size = envelope.len;
+	letter->position = position;
+	letter->commit_time = commit_time;
+	relay->dead = lappend(relay->dead, letter);
+	MemoryContextSwitchTo(old);
+
+	strlcpy(type->last_error, error, HCE_MAX_ERROR);
+	type->last_error_time = GetCurrentTimestamp();
+	ereport(WARNING,
+			errmsg("event %s of type \"%s\" is a dead letter: %s",
+				   reason, skeleton->event_type, error),
+			errhint("See hcevents.dead_letters."));
+}
+
+static const HceSlice no_text = {NULL, 0};
+
+/* An event that could not be captured: what there is of it becomes a dead letter. */
+static void
+bury_failed(HceRelay *relay, const HceRelaySkeleton *skeleton,
+			const HceCommitted *committed, const HceEventParts *parts,
+			const unsigned char *id)
+{
+	HcePosition position = {committed->commit_lsn, relay->cursor.index};
+	const uint8 *pos = parts->values;
+	HceSlice	reason = {"unknown", 7};
+	HceSlice	error = {"unknown", 7};
+
+	(void) hce_get_string(&pos, parts->values_end, &reason);
+	(void) hce_get_string(&pos, parts->values_end, &error);
+	register_event(relay, skeleton, committed, 0, HCE_DEAD);
+	bury(relay, skeleton, position, committed->commit_time, id, parts->key,
+		 copy_text(reason.data, reason.len), copy_text(error.data, error.len),
+		 no_text);
+}
+
+/* The headers that publish() was given; names are copied for their NUL. */
+static int
+more_headers(HceRelay *relay, HceSlice pairs, HceHeader *headers)
+{
+	const uint8 *pos = (const uint8 *) pairs.data;
+	const uint8 *end = pos + pairs.len;
+	HceSlice	name;
+	HceSlice	value;
+	int			count = 0;
+
+	while (count < MAX_HEADERS - FIXED_HEADERS &&
+		   hce_get_string(&pos, end, &name) && hce_get_string(&pos, end, &value))
+	{
+		char	   *copy = MemoryContextAlloc(relay->turn, name.len + 1);
+
+		memcpy(copy, name.data, name.len);
+		copy[name.len] = '\0';
+		headers[count++] = (HceHeader) {copy, value.data, value.len};
+	}
+	return count;
+}
+
+/* Fill in the headers; returns their number. */
+static int
+make_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
+			 const HceEventParts *parts, const char *id_text,
+			 char *position_text, HcePosition position, HceHeader *headers)
+{
+	int			count = FIXED_HEADERS;
+
+	headers[0] = (HceHeader) {"event_id", id_text, HCE_UUID_TEXT};
+	headers[1] = (HceHeader) {"event_type", skeleton->event_type,
+	skeleton->skeleton.event_type.len};
+	headers[2] = (HceHeader) {"content-type", "application/json", 16};
+	headers[3] = (HceHeader) {"source", skeleton->source,
+	skeleton->skeleton.source.len};
+	headers[4] = (HceHeader) {"db", relay->database, strlen(relay->database)};
+	headers[5] = (HceHeader) {"table", skeleton->table, strlen(skeleton->table)};
+	headers[6] = (HceHeader) {"position", position_text,
+	format_position(position_text, relay->stored.epoch, position)};
+
+	if (parts->headers.data != NULL)
+		count += more_headers(relay, parts->headers, headers + count);
+	return count;
+}
+
+/* A growing buffer for envelopes; one is made at a time. */
+static char *
+envelope_buffer(HceRelay *relay, Size size)
+{
+	if (relay->envelope_size < size)
+	{
+		if (relay->envelope != NULL)
+			pfree(relay->envelope);
+		relay->envelope_size = Max(size, 8192);
+		relay->envelope = MemoryContextAllocHuge(relay->context,
+												 relay->envelope_size);
+	}
+	return relay->envelope;
+}
+
+/* Send the cursor's event; false when the producer takes it later. */
+static bool
+send_event(HceRelay *relay, const HceCommitted *committed)
+{
+	HceCursor  *cursor = &relay->cursor;
+	HceJournalEvent *event = &cursor->event;
+	HceRelaySkeleton *skeleton =
+		committed->segments[cursor->segment].record->skeletons[event->skeleton];
+	HcePosition position = {committed->commit_lsn, cursor->index};
+	HceEventParts parts;
+	unsigned char id[HCE_UUID_SIZE];
+	char		id_text[HCE_UUID_TEXT + 1];
+	char		position_text[POSITION_TEXT];
+	HceHeader	headers[MAX_HEADERS];
+	HceMessage	message;
+	HceSend		result = HCE_SEND_NEVER;
+	char	   *envelope;
+	Size		len;
+
+	if (!hce_event_parts(&skeleton->skeleton, event, &parts))
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("malformed event at %X/%X",
+					   LSN_FORMAT_ARGS(committed->segments[cursor->segment].record->lsn)));
+	hce_event_id_derive(cursor->reader.seed, event->number, event->captured_at,
+						id);
+	if (skeleton->skeleton.key_mode == HCE_KEY_FAILED)
+	{
+		bury_failed(relay, skeleton, committed, &parts, id);
+		return true;
+	}
+	hce_event_id_format(id, id_text);
+	envelope = envelope_buffer(relay, hce_event_envelope_bound(&skeleton->skeleton, event));
+	len = (Size) (hce_event_envelope(envelope, &skeleton->skeleton, event,
+									 &parts, id_text) - envelope);
+	if (skeleton->topic != NULL)
+	{
+		message.topic = skeleton->topic;
+		message.key = parts.key.data;
+		message.key_len = parts.key.len;
+		message.value = envelope;
+		message.value_len = len;
+		message.timestamp_ms = committed->commit_time / 1000 + EPOCH_SHIFT_MS;
+		message.headers = headers;
+		message.nheaders = make_headers(relay, skeleton, &parts, id_text,
+										position_text, position, headers);
+		message.number = hce_settle_next(relay->settle);
+		result = hce_producer_send(relay->producer, &message);
+	}
+	if (result == HCE_SEND_LATER)
+		return false;
+	if (result == HCE_SENT)
+		register_event(relay, skeleton, committed, len + parts.key.len,
+					   HCE_UNSETTLED);
+	else
+	{
+		HceSlice	whole = {envelope, (uint32) len};
+
+		register_event(relay, skeleton, committed, len, HCE_DEAD);
+		bury(relay, skeleton, position, committed->commit_time, id, parts.key,
+			 "invalid_topic", psprintf("\"%s\" is no topic name that Kafka accepts",
+									   skeleton->topic_name), whole);
+	}
+	return true;
+}
+
+/*
+ * An event that the position covers already, at the start of a transaction
+ * that was settled in part: it is counted there.
+ */
+static bool
+skip_settled(HceRelay *relay, const HceCommitted *committed)
+{
+	HceCursor  *cursor = &relay->cursor;
+	HceRelaySkeleton *skeleton;
+
+	if (committed->commit_lsn != relay->stored_at_start.lsn ||
+		cursor->index >= relay->stored_at_start.index)
+		return false;
+	skeleton = committed->segments[cursor->segment].record->skeletons[cursor->event.skeleton];
+	relay->types[skeleton->type].captured--;
+	relay->types[skeleton->type].to_publish = true;
+	return true;
+}
+
+/*
+ * Send what is committed and visible, as much as the producer takes, at most
+ * a turn's share.  Returns whether there is more that may be sent at once.
+ */
+bool
+hce_relay_send(HceRelay *relay)
+{
+	HceCursor  *cursor = &relay->cursor;
+	HceCommitted *committed;
+	int			sent = 0;
+
+	if (relay->producer == NULL)
+		return false;
+	while ((committed = hce_assembler_head(relay->assembler)) != NULL &&
+		   committed->visible)
+	{
+		if (!cursor->open)
+		{
+			cursor->open = true;
+			cursor->index = 0;
+			cursor->segment = 0;
+			hce_settle_begin(relay->settle, committed->first_lsn);
+		}
+		while (next_event(relay, committed))
+		{
+			if (sent++ == SEND_PER_TURN)
+				return true;
+			if (!skip_settled(relay, committed) && !send_event(relay, committed))
+				return false;
+			event_done(cursor);
+		}
+		hce_assembler_pop(relay->assembler);
+		cursor->open = false;
+		cursor->segment_open = false;
+	}
+	return false;
+}
+
+/* Producer's callback: Kafka acknowledged an event. */
+void
+hce_relay_delivered(void *arg, uint64 number)
+{
+	HceRelay   *relay = arg;
+
+	hce_settle_event(relay->settle, number)->settled_time = relay->poll_time;
+	hce_settle_done(relay->settle, number, HCE_DELIVERED);
+}
+
+/* Producer's callback: Kafka will never take an event. */
+void
+hce_relay_refused(void *arg, uint64 number, const char *error,
+				  const char *key, size_t key_len,
+				  const char *value, size_t value_len)
+{
+	HceRelay   *relay = arg;
+	HceInFlight *event = hce_settle_event(relay->settle, number);
+	unsigned char id[HCE_UUID_SIZE] = {0};
+	HceSlice	key_text = {key, (uint32) key_len};
+	HceSlice	envelope = {value, (uint32) value_len};
+
+	/* the envelope begins with its id */
+	(void) hce_event_id_parse(value + sizeof("{\"event_id\":\"") - 1, id);
+	bury(relay, event->skeleton, event->position, event->commit_time, id,
+		 key_text, "refused", error, envelope);
+	hce_settle_done(relay->settle, number, HCE_DEAD);
+}
+
+/* Producer's callback: an event may be in Kafka already and is sent again. */
+void
+hce_relay_resent(void *arg, uint64 number)
+{
+	HceRelay   *relay = arg;
+
+	hce_settle_event(relay->settle, number)->resent = true;
+}

@@ -1,0 +1,398 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay_store.c
+ *		What the relay has achieved: counters, the position row, the slot.
+ *
+ * Moves events from the settled prefix into the counters, writes counters,
+ * dead letters and position in one transaction, gives WAL back once that
+ * transaction is flushed, and shows it all in shared memory.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "nodes/pg_list.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "relay/relay.h"
+#include "relay/slot.h"
+
+/* How often the row is written while events flow. */
+#define STORE_INTERVAL_US	USECS_PER_SEC
+#define STORE_EVENTS		10000
+
+/* How often rates and ages are computed. */
+#define RATE_INTERVAL_US	USECS_PER_SEC
+
+/* The relay's number of an event type; made when new. */
+int
+hce_relay_type(HceRelay *relay, const char *event_type, const char *topic)
+{
+	HceRelayType *type;
+
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		if (strcmp(relay->types[i].event_type, event_type) == 0)
+			return i;
+	}
+	if (relay->ntypes == relay->types_capacity)
+	{
+		relay->types_capacity = Max(16, relay->types_capacity * 2);
+		relay->types = relay->types == NULL ?
+			MemoryContextAlloc(relay->context,
+							   relay->types_capacity * sizeof(HceRelayType)) :
+			repalloc(relay->types, relay->types_capacity * sizeof(HceRelayType));
+	}
+	type = &relay->types[relay->ntypes];
+	memset(type, 0, sizeof(HceRelayType));
+	strlcpy(type->event_type, event_type, sizeof(type->event_type));
+	type->settled.event_type = MemoryContextStrdup(relay->context, event_type);
+	type->settled.topic = MemoryContextStrdup(relay->context, topic);
+	type->to_publish = true;
+	return relay->ntypes++;
+}
+
+static void
+restore_type(const HceStoredCounters *counters, void *arg)
+{
+	HceRelay   *relay = arg;
+	HceRelayType *type = &relay->types[hce_relay_type(relay, counters->event_type,
+													  counters->topic)];
+	HceStoredCounters kept = type->settled;
+
+	type->settled = *counters;
+	type->settled.event_type = kept.event_type;
+	type->settled.topic = kept.topic;
+	type->captured = counters->delivered + counters->dead;
+	type->rate_count = counters->delivered;
+	type->to_publish = true;
+}
+
+/* Take the counters of earlier lives from their table. */
+void
+hce_relay_restore_counters(HceRelay *relay)
+{
+	hce_position_load_counters(restore_type, relay);
+}
+
+static void
+count_settled(HceRelay *relay, const HceInFlight *event)
+{
+	HceRelaySkeleton *skeleton = event->skeleton;
+	HceRelayType *type = &relay->types[skeleton->type];
+
+	type->to_publish = true;
+	type->to_store = true;
+	if (event->resent)
+		type->settled.redelivered++;
+	if (event->settled == HCE_DEAD)
+	{
+		type->settled.dead++;
+		return;
+	}
+	type->settled.delivered++;
+	type->settled.bytes += event->bytes;
+	type->settled.latency[hce_histogram_bucket(event->settled_time - event->commit_time)]++;
+	if (event->settled_time > type->settled.last_delivered)
+		type->settled.last_delivered = event->settled_time;
+}
+
+/* Count what has joined the settled prefix. */
+void
+hce_relay_settle(HceRelay *relay)
+{
+	HceInFlight *event;
+	uint64		count = 0;
+
+	while ((event = hce_settle_pop(relay->settle)) != NULL)
+	{
+		count_settled(relay, event);
+		count++;
+	}
+	if (count > 0 && relay->unstored == 0)
+		relay->stored_time = GetCurrentTimestamp();
+	relay->unstored += count;
+}
+
+/*
+ * The place up to which everything is settled: before the oldest event in
+ * flight, else before what is to be sent next, else before what will be read
+ * next.
+ */
+HcePosition
+hce_relay_position(HceRelay *relay)
+{
+	HcePosition position = {0, 0};
+	HceInFlight *oldest = hce_settle_oldest(relay->settle);
+	HceCommitted *head = hce_assembler_head(relay->assembler);
+
+	if (oldest != NULL)
+		return oldest->position;
+	if (head != NULL)
+	{
+		position.lsn = head->commit_lsn;
+		position.index = relay->cursor.open ? relay->cursor.index : 0;
+	}
+	else
+		position.lsn = hce_wal_reader_end(relay->wal);
+	/* while reading again what was settled in an earlier life */
+	if (hce_position_before(position, relay->stored_at_start))
+		position = relay->stored_at_start;
+	return position;
+}
+
+/* The start of the oldest WAL that a new life would need. */
+static XLogRecPtr
+needed_wal(HceRelay *relay)
+{
+	XLogRecPtr	in_flight = hce_settle_first_lsn(relay->settle);
+	XLogRecPtr	unsent = hce_assembler_first_lsn(relay->assembler);
+	XLogRecPtr	needed = hce_wal_reader_last(relay->wal);
+
+	if (!XLogRecPtrIsInvalid(in_flight))
+		needed = Min(needed, in_flight);
+	if (!XLogRecPtrIsInvalid(unsent))
+		needed = Min(needed, unsent);
+	return needed;
+}
+
+/*
+ * Whether the row should be written now: a second or 10,000 events after
+ * events were settled, and otherwise only when many segments could be given
+ * back.  Each relay's own commit is WAL that the others see, so the number of
+ * relays counts, else an idle server would feed itself.
+ */
+bool
+hce_relay_store_due(HceRelay *relay, TimestampTz now)
+{
+	uint64		idle_bytes = (uint64) (8 + relay->neighbours) * wal_segment_size;
+
+	if (relay->unstored > 0 || relay->dead != NIL)
+		return relay->unstored >= STORE_EVENTS ||
+			now - relay->stored_time >= STORE_INTERVAL_US;
+	return needed_wal(relay) > relay->stored.restart_lsn + idle_bytes;
+}
+
+static void
+store_counters(HceRelay *relay)
+{
+	if (relay->clear_counters)
+		hce_position_clear_counters();
+	relay->clear_counters = false;
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		if (relay->types[i].to_store)
+			hce_position_put_counters(&relay->types[i].settled);
+		relay->types[i].to_store = false;
+	}
+}
+
+static void
+free_dead_letter(HceDeadLetter *letter)
+{
+	pfree(letter->event_type);
+	pfree(letter->topic);
+	pfree(letter->reason);
+	pfree(letter->error);
+	if (letter->source_table != NULL)
+		pfree(letter->source_table);
+	if (letter->key != NULL)
+		pfree(letter->key);
+	if (letter->envelope != NULL)
+		pfree(letter->envelope);
+	pfree(letter);
+}
+
+static void
+store_dead_letters(HceRelay *relay)
+{
+	ListCell   *cell;
+
+	foreach(cell, relay->dead)
+		hce_position_put_dead(lfirst(cell));
+}
+
+/*
+ * Write the position, what it covers, and nothing else.  Returns false when
+ * the extension is gone.
+ */
+bool
+hce_relay_store(HceRelay *relay)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ListCell   *cell;
+
+	relay->stored.settled = hce_relay_position(relay);
+	relay->stored.sent = relay->sent;
+	relay->stored.restart_lsn = needed_wal(relay);
+
+	if (!hce_position_begin())
+		return false;
+	hce_position_put(&relay->stored);
+	store_counters(relay);
+	store_dead_letters(relay);
+	relay->dead_total = hce_position_dead_count();
+	relay->gaps = hce_position_gap_count();
+	relay->stored_commit = hce_position_commit();
+	MemoryContextSwitchTo(old);
+
+	foreach(cell, relay->dead)
+		free_dead_letter(lfirst(cell));
+	list_free(relay->dead);
+	relay->dead = NIL;
+	relay->unstored = 0;
+	relay->stored_time = GetCurrentTimestamp();
+	return true;
+}
+
+/*
+ * Give WAL back: up to the row's restart_lsn, once the row's commit is
+ * flushed, so that no crash can leave a row that needs what is gone.  The
+ * slot's file is synced each time, so only whole segments count.
+ */
+void
+hce_relay_advance_slot(HceRelay *relay)
+{
+	if (relay->stored.restart_lsn / wal_segment_size <=
+		relay->slot_lsn / wal_segment_size ||
+		GetFlushRecPtr(NULL) < relay->stored_commit)
+		return;
+	hce_slot_advance(relay->stored.restart_lsn);
+	relay->slot_lsn = relay->stored.restart_lsn;
+}
+
+/* Set all counters to zero; what is pending stays. */
+void
+hce_relay_reset_stats(HceRelay *relay)
+{
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		HceRelayType *type = &relay->types[i];
+
+		type->captured -= type->settled.delivered + type->settled.dead;
+		type->settled.delivered = type->settled.dead = 0;
+		type->settled.redelivered = type->settled.bytes = 0;
+		memset(type->settled.latency, 0, sizeof(type->settled.latency));
+		type->rate_count = 0;
+		type->per_second = 0;
+		type->last_error[0] = '\0';
+		type->last_error_time = 0;
+		type->to_publish = true;
+		type->to_store = true;
+	}
+	relay->clear_counters = true;
+	relay->stored.stats_reset = GetCurrentTimestamp();
+}
+
+/* Called for each event in flight, oldest first. */
+static void
+note_oldest(HceInFlight *event, void *arg)
+{
+	HceRelay   *relay = arg;
+	HceRelaySkeleton *skeleton = event->skeleton;
+	HceRelayType *type = &relay->types[skeleton->type];
+
+	if (type->oldest_pending == 0 || event->commit_time < type->oldest_pending)
+		type->oldest_pending = event->commit_time;
+}
+
+/* The age of the oldest pending event of each type, and rates. */
+static void
+compute_ages(HceRelay *relay, TimestampTz now)
+{
+	HceCommitted *head = hce_assembler_head(relay->assembler);
+
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		HceRelayType *type = &relay->types[i];
+		double		seconds = (double) (now - type->rate_time) / USECS_PER_SEC;
+		bool		pending = type->captured > type->settled.delivered + type->settled.dead;
+		TimestampTz oldest = pending && head != NULL ? head->commit_time : 0;
+
+		if (type->rate_time != 0 && seconds > 0)
+			type->per_second += ((double) (type->settled.delivered - type->rate_count) / seconds -
+								 type->per_second) * Min(1.0, seconds / 10);
+		if (type->rate_time == 0 || type->per_second > 0 || oldest != type->oldest_pending)
+			type->to_publish = true;
+		type->oldest_pending = oldest;
+		type->rate_time = now;
+		type->rate_count = type->settled.delivered;
+	}
+	hce_settle_visit_oldest(relay->settle, note_oldest, relay);
+}
+
+static void
+publish_type(HceRelay *relay, HceRelayType *type)
+{
+	HceTypeKey	key;
+	HceTypeStats *stats;
+	bool		found;
+
+	memset(&key, 0, sizeof(key));
+	key.dboid = relay->shared->dboid;
+	strlcpy(key.event_type, type->event_type, sizeof(key.event_type));
+	stats = hash_search(hce_type_stats, &key, HASH_ENTER_NULL, &found);
+	if (stats == NULL)
+		return;
+	strlcpy(stats->topic, type->settled.topic, sizeof(stats->topic));
+	stats->captured = type->captured;
+	stats->delivered = type->settled.delivered;
+	stats->dead = type->settled.dead;
+	stats->redelivered = type->settled.redelivered;
+	stats->bytes = type->settled.bytes;
+	stats->per_second = type->per_second;
+	stats->rate_time = type->rate_time;
+	stats->oldest_pending = type->oldest_pending;
+	stats->last_captured = type->settled.last_captured;
+	stats->last_delivered = type->settled.last_delivered;
+	stats->last_error_time = type->last_error_time;
+	memcpy(stats->last_error, type->last_error, sizeof(stats->last_error));
+	memcpy(stats->latency, type->settled.latency, sizeof(stats->latency));
+}
+
+/*
+ * Show the counters and the position in shared memory, under one hold of the
+ * lock: who sees an event below settled_lsn finds it counted.
+ */
+void
+hce_relay_publish_stats(HceRelay *relay)
+{
+	TimestampTz now = relay->poll_time;
+	HceDatabase *db = relay->shared;
+	HcePosition position = hce_relay_position(relay);
+	HceInFlight *oldest = hce_settle_oldest(relay->settle);
+	HceCommitted *head = hce_assembler_head(relay->assembler);
+	int64		pending = 0;
+
+	if (now - relay->ages_time >= RATE_INTERVAL_US)
+	{
+		compute_ages(relay, now);
+		relay->ages_time = now;
+	}
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		HceRelayType *type = &relay->types[i];
+
+		pending += type->captured - type->settled.delivered - type->settled.dead;
+		if (type->to_publish)
+			publish_type(relay, type);
+		type->to_publish = false;
+	}
+	db->settled_lsn = position.lsn;
+	db->read_lsn = hce_wal_reader_end(relay->wal);
+	db->restart_lsn = relay->slot_lsn;
+	db->oldest_pending = oldest != NULL ? oldest->commit_time :
+		head != NULL ? head->commit_time : 0;
+	db->in_flight = relay->producer != NULL ?
+		hce_producer_in_flight(relay->producer) : 0;
+	db->pending = pending;
+	db->dead = relay->dead_total + list_length(relay->dead);
+	db->gaps = relay->gaps;
+	db->foreign_messages = relay->foreign_messages;
+	db->stats_reset = relay->stored.stats_reset;
+	LWLockRelease(hce_shared->lock);
+}

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot.h
+ *		The replication slot that keeps a relay's WAL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HCE_SLOT_H
+#define HCE_SLOT_H
+
+#include "access/xlogdefs.h"
+
+extern void hce_slot_name(Oid dboid, NameData *name);
+extern XLogRecPtr hce_slot_acquire(Oid dboid, bool *created);
+extern void hce_slot_advance(XLogRecPtr restart_lsn);
+extern XLogRecPtr hce_slot_restart_lsn(void);
+extern bool hce_slot_drop_orphan(Oid dboid);
+extern int	hce_slot_list(Oid *dboids, int capacity);
+
+#endif							/* HCE_SLOT_H */

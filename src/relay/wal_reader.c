@@ -1,0 +1,221 @@
+/*-------------------------------------------------------------------------
+ *
+ * wal_reader.c
+ *		Reading WAL records up to the flush pointer, without ever waiting.
+ *
+ * Owns an XLogReaderState, the open segment file and a buffer of 128 kB that
+ * is filled by one pread; the XLogReader asks for a page at a time.  The file
+ * is opened here and not by WALRead(): reading ahead there would move the
+ * segment that the XLogReader believes to have read its page from.
+ *
+ * Never reads past the flush pointer, which alone makes asynchronous commits
+ * safe: what a consumer has seen survives a crash of the server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
+#include "access/xlogutils.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#include "relay/wal_reader.h"
+
+#define READ_AHEAD	(128 * 1024)
+
+struct HceWalReader
+{
+	XLogReaderState *xlog;
+	XLogRecPtr	limit;			/* flush pointer, as last looked up */
+	TimeLineID	timeline;		/* the server's, at the same moment */
+	char	   *buffer;
+	XLogRecPtr	buffer_start;
+	uint32		buffer_len;
+	int			file;			/* -1 = none */
+	XLogSegNo	file_segment;
+	TimeLineID	file_timeline;
+	XLogRecPtr	last;			/* start of the record read last */
+	XLogRecPtr	end;			/* and its end */
+};
+
+/* Have the segment of "lsn" open, as timeline "tli" wrote it. */
+static void
+open_segment(HceWalReader *reader, XLogRecPtr lsn, TimeLineID tli)
+{
+	XLogSegNo	segment;
+	char		path[MAXPGPATH];
+
+	XLByteToSeg(lsn, segment, wal_segment_size);
+	if (reader->file >= 0 && reader->file_segment == segment &&
+		reader->file_timeline == tli)
+		return;
+	if (reader->file >= 0)
+		close(reader->file);
+
+	XLogFilePath(path, tli, segment, wal_segment_size);
+	reader->file = BasicOpenFile(path, O_RDONLY | PG_BINARY);
+	if (reader->file < 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not open WAL file \"%s\": %m", path),
+				errhint("Journal that was removed is recorded in hcevents.gaps when the relay starts again."));
+	reader->file_segment = segment;
+	reader->file_timeline = tli;
+}
+
+/*
+ * Fill the buffer from "page" on, with all that is flushed, is in the same
+ * segment and fits.
+ */
+static void
+fill_buffer(HceWalReader *reader, XLogRecPtr page)
+{
+	TimeLineID	tli = reader->xlog->currTLI;
+	uint32		offset = XLogSegmentOffset(page, wal_segment_size);
+	uint32		wanted = Min(READ_AHEAD, wal_segment_size - offset);
+	int			got;
+
+	wanted = Min(wanted, reader->limit - page);
+	open_segment(reader, page, tli);
+	pgstat_report_wait_start(WAIT_EVENT_WAL_READ);
+	got = pg_pread(reader->file, reader->buffer, wanted, offset);
+	pgstat_report_wait_end();
+	if (got < 0 || (uint32) got < wanted)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not read WAL at %X/%X: read %d of %u bytes: %m",
+					   LSN_FORMAT_ARGS(page), got, wanted));
+
+	/* The file may have been recycled while we read it. */
+	CheckXLogRemoved(reader->file_segment, tli);
+	reader->buffer_start = page;
+	reader->buffer_len = wanted;
+}
+
+/*
+ * XLogReader's page_read callback: one page, from the buffer.  Returning
+ * XLREAD_WOULDBLOCK keeps the reader's state, so that the same call works
+ * later when more is flushed.
+ */
+static int
+read_page(XLogReaderState *xlog, XLogRecPtr page, int wanted,
+		  XLogRecPtr record, char *dst)
+{
+	HceWalReader *reader = xlog->private_data;
+	uint32		available;
+
+	if (page + wanted > reader->limit)
+		return XLREAD_WOULDBLOCK;
+
+	/*
+	 * A segment is read as the newest timeline on it wrote it; that one also
+	 * holds what earlier timelines wrote before the switch.
+	 */
+	XLogReadDetermineTimeline(xlog, page, wanted, reader->timeline);
+
+	available = Min(XLOG_BLCKSZ, reader->limit - page);
+	if (page < reader->buffer_start ||
+		page + available > reader->buffer_start + reader->buffer_len ||
+		xlog->currTLI != reader->file_timeline)
+		fill_buffer(reader, page);
+	memcpy(dst, reader->buffer + (page - reader->buffer_start), available);
+	return (int) available;
+}
+
+/*
+ * Make a reader in "context"; it lives as long as the process.  Raises
+ * ERRCODE_OUT_OF_MEMORY only.
+ */
+HceWalReader *
+hce_wal_reader_create(MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HceWalReader *reader = palloc0(sizeof(HceWalReader));
+
+	reader->buffer = palloc(READ_AHEAD);
+	reader->file = -1;
+	reader->xlog = XLogReaderAllocate(wal_segment_size, NULL,
+									  XL_ROUTINE(.page_read = read_page,
+												 .segment_open = wal_segment_open,
+												 .segment_close = wal_segment_close),
+									  reader);
+	if (reader->xlog == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_OUT_OF_MEMORY),
+				errmsg("out of memory"));
+	MemoryContextSwitchTo(old);
+	return reader;
+}
+
+/*
+ * Look up how far WAL is flushed, and return it.  Records up to there are
+ * what hce_wal_reader_next() gives.
+ */
+XLogRecPtr
+hce_wal_reader_refresh(HceWalReader *reader)
+{
+	if (RecoveryInProgress())
+		reader->limit = GetXLogReplayRecPtr(&reader->timeline);
+	else
+		reader->limit = GetFlushRecPtr(&reader->timeline);
+	return reader->limit;
+}
+
+/* Continue at "lsn", which must be the start of a record. */
+void
+hce_wal_reader_seek(HceWalReader *reader, XLogRecPtr lsn)
+{
+	hce_wal_reader_refresh(reader);
+	XLogBeginRead(reader->xlog, lsn);
+	reader->last = lsn;
+	reader->end = lsn;
+}
+
+/*
+ * The next record, or NULL when the rest is not flushed yet.  The record is
+ * valid until the next call.  An invalid record raises an error: up to the
+ * flush pointer there must not be one.
+ */
+XLogReaderState *
+hce_wal_reader_next(HceWalReader *reader)
+{
+	char	   *message;
+
+	if (XLogReadRecord(reader->xlog, &message) != NULL)
+	{
+		reader->last = reader->xlog->ReadRecPtr;
+		reader->end = reader->xlog->EndRecPtr;
+		return reader->xlog;
+	}
+	if (message != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("could not read WAL after %X/%X: %s",
+					   LSN_FORMAT_ARGS(reader->end), message));
+	return NULL;
+}
+
+/*
+ * The start of the record read last, or where reading began: a place where
+ * reading may begin again.
+ */
+XLogRecPtr
+hce_wal_reader_last(const HceWalReader *reader)
+{
+	return reader->last;
+}
+
+/* The end of the record read last. */
+XLogRecPtr
+hce_wal_reader_end(const HceWalReader *reader)
+{
+	return reader->end;
+}

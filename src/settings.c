@@ -1,0 +1,218 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *		The hcevents.* settings: definition, validation, boot values.
+ *
+ * Every setting is PGC_SUSET, so that ALTER DATABASE and ALTER ROLE can carry
+ * it; a relay obeys the values of its own database.  The KAFKA_* variables of
+ * the postmaster's environment give boot values with the source "environment
+ * variable", which a configuration file or ALTER SYSTEM overrides.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "settings.h"
+
+/* The longest name that Kafka gives a topic. */
+#define MAX_TOPIC_NAME	249
+
+bool		hce_enabled = true;
+char	   *hce_bootstrap_servers;
+char	   *hce_topic_prefix;
+char	   *hce_topic;
+char	   *hce_source;
+char	   *hce_schema_version;
+int			hce_max_event_size;
+int			hce_relay_memory;
+
+uint64		hce_envelope_generation = 1;
+
+static bool
+is_topic_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		(c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+/* Only characters that Kafka accepts in a topic name; may not be empty. */
+static bool
+check_topic_prefix(char **newval, void **extra, GucSource source)
+{
+	for (const char *p = *newval; *p; p++)
+	{
+		if (!is_topic_char(*p))
+		{
+			GUC_check_errdetail("A topic name has only letters, digits, \".\", \"_\" and \"-\".");
+			return false;
+		}
+	}
+	if (**newval == '\0' || strlen(*newval) >= MAX_TOPIC_NAME)
+	{
+		GUC_check_errdetail("The prefix must have between 1 and %d characters.",
+							MAX_TOPIC_NAME - 1);
+		return false;
+	}
+	return true;
+}
+
+/* A template of %p, %t, %r, %s and characters of a topic name. */
+static bool
+check_topic(char **newval, void **extra, GucSource source)
+{
+	bool		names_event = false;
+
+	for (const char *p = *newval; *p; p++)
+	{
+		if (*p != '%')
+		{
+			if (is_topic_char(*p))
+				continue;
+			GUC_check_errdetail("A topic name has only letters, digits, \".\", \"_\" and \"-\".");
+			return false;
+		}
+		p++;
+		if (*p == '\0' || strchr("ptrs", *p) == NULL)
+		{
+			GUC_check_errdetail("The template knows %%p (prefix), %%t (event type), %%r (resource) and %%s (schema of the table).");
+			return false;
+		}
+		names_event |= (*p == 't' || *p == 'r');
+	}
+	if (!names_event)
+	{
+		GUC_check_errdetail("The template must contain %%t or %%r.");
+		return false;
+	}
+	return true;
+}
+
+static bool
+check_not_empty(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0')
+	{
+		GUC_check_errdetail("The value must not be empty.");
+		return false;
+	}
+	return true;
+}
+
+static void
+assign_envelope_part(const char *newval, void *extra)
+{
+	hce_envelope_generation++;
+}
+
+/*
+ * The topic of an event type under the current settings.
+ *
+ * "schema" is the schema of the table, "" for publish().  Writes a
+ * NUL-terminated name into topic[size].  Returns false if the name does not
+ * fit a Kafka topic name or the buffer, or holds a character that Kafka
+ * refuses (a schema's name may); topic then holds what fitted.
+ */
+bool
+hce_topic_name(const char *event_type, const char *schema,
+			   char *topic, Size size)
+{
+	Size		len = 0;
+	bool		valid = true;
+
+	for (const char *p = hce_topic; *p; p++)
+	{
+		const char *part = p;
+		Size		part_len = 1;
+
+		if (*p == '%')
+		{
+			p++;
+			part = *p == 'p' ? hce_topic_prefix :
+				*p == 's' ? schema : event_type;
+			part_len = *p == 'r' ? strcspn(event_type, ".") : strlen(part);
+		}
+		for (Size i = 0; i < part_len; i++)
+		{
+			valid &= is_topic_char(part[i]);
+			if (len + 1 < size)
+				topic[len] = part[i];
+			len++;
+		}
+	}
+	topic[Min(len, size - 1)] = '\0';
+
+	return valid && len < size && len > 0 && len <= MAX_TOPIC_NAME &&
+		strcmp(topic, ".") != 0 && strcmp(topic, "..") != 0;
+}
+
+/* Give a setting the value of an environment variable, when there is one. */
+static void
+set_from_environment(const char *setting, const char *variable)
+{
+	const char *value = getenv(variable);
+
+	if (value != NULL && *value != '\0')
+		SetConfigOption(setting, value, PGC_POSTMASTER, PGC_S_ENV_VAR);
+}
+
+/*
+ * Define the settings.  Called once from _PG_init, in the postmaster when the
+ * library is preloaded and in a backend otherwise.
+ */
+void
+hce_settings_init(void)
+{
+	DefineCustomBoolVariable("hcevents.enabled",
+							 "Captures and delivers events.",
+							 "Off in a session: no capture. Off for a database: its relay holds no connection to Kafka.",
+							 &hce_enabled, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomStringVariable("hcevents.bootstrap_servers",
+							   "Comma-separated host:port list of Kafka brokers to start from.",
+							   NULL, &hce_bootstrap_servers, "localhost:9092",
+							   PGC_SUSET, 0, check_not_empty, NULL, NULL);
+	DefineCustomStringVariable("hcevents.topic_prefix",
+							   "First part of every topic's name.",
+							   NULL, &hce_topic_prefix, "healthcore",
+							   PGC_SUSET, 0, check_topic_prefix, NULL, NULL);
+	DefineCustomStringVariable("hcevents.topic",
+							   "How a topic's name is made.",
+							   "%p prefix, %t event type, %r resource, %s schema of the table.",
+							   &hce_topic, "%p.%t",
+							   PGC_SUSET, 0, check_topic, NULL, NULL);
+	DefineCustomStringVariable("hcevents.source",
+							   "The envelope's metadata.source.",
+							   NULL, &hce_source, "healthcore-api",
+							   PGC_SUSET, 0, check_not_empty,
+							   assign_envelope_part, NULL);
+	DefineCustomStringVariable("hcevents.schema_version",
+							   "The envelope's metadata.version.",
+							   NULL, &hce_schema_version, "1.0",
+							   PGC_SUSET, 0, check_not_empty,
+							   assign_envelope_part, NULL);
+	DefineCustomIntVariable("hcevents.max_event_size",
+							"Largest envelope that is captured.",
+							"A larger one becomes a dead letter that holds its metadata only.",
+							&hce_max_event_size, 900, 1, 64 * 1024,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hcevents.relay_memory",
+							"Memory for transactions that are unfinished or not yet sent.",
+							"What is beyond it is read from the WAL again.",
+							&hce_relay_memory, 64 * 1024, 1024, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("hcevents");
+
+	if (process_shared_preload_libraries_in_progress)
+	{
+		set_from_environment("hcevents.enabled", "KAFKA_ENABLED");
+		set_from_environment("hcevents.bootstrap_servers",
+							 "KAFKA_BOOTSTRAP_SERVERS");
+		set_from_environment("hcevents.topic_prefix", "KAFKA_TOPIC_PREFIX");
+	}
+}

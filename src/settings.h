@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *		The hcevents.* settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HCE_SETTINGS_H
+#define HCE_SETTINGS_H
+
+extern bool hce_enabled;
+extern char *hce_bootstrap_servers;
+extern char *hce_topic_prefix;
+extern char *hce_topic;
+extern char *hce_source;
+extern char *hce_schema_version;
+extern int	hce_max_event_size; /* kB */
+extern int	hce_relay_memory;	/* kB */
+
+/*
+ * Grows with every change of a setting that is part of the envelope
+ * (source, schema_version): skeletons made before it are stale.
+ */
+extern uint64 hce_envelope_generation;
+
+extern void hce_settings_init(void);
+extern bool hce_topic_name(const char *event_type, const char *schema,
+						   char *topic, Size size);
+
+#endif							/* HCE_SETTINGS_H */

@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * hcevents_devbroker.c
+ *		An embedded Kafka broker for demonstrations and development.
+ *
+ * It is librdkafka's mock cluster as a program: it speaks enough of Kafka for
+ * a producer and consumers on this machine, keeps everything in memory and
+ * creates topics at their first use.  It drops old data beyond 5 MiB or
+ * 100,000 messages a partition, so it proves nothing about loss: the tests
+ * use a real Apache Kafka.  It is never installed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+static const char *const help =
+"hcevents-devbroker is an embedded Kafka broker for demonstrations.\n"
+"\n"
+"Usage:\n"
+"  hcevents-devbroker [OPTION]...\n"
+"\n"
+"It prints its address (HOST:PORT) on standard output and runs until SIGTERM\n"
+"or SIGINT.  Topics appear at their first use; everything is in memory.\n"
+"\n"
+"Options:\n"
+"  -w, --write-address=FILE  also write the address into FILE, when ready\n"
+"  -h, --help                show this help\n";
+
+static const struct option long_options[] = {
+	{"write-address", required_argument, NULL, 'w'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0}
+};
+
+static void
+fail(const char *what, const char *detail)
+{
+	fprintf(stderr, "hcevents-devbroker: %s: %s\n", what, detail);
+	exit(EXIT_FAILURE);
+}
+
+/*
+ * Write the address so that who polls for the file never sees half of it.
+ */
+static void
+write_address(const char *path, const char *address)
+{
+	char		partial[4096];
+	FILE	   *file;
+
+	if (snprintf(partial, sizeof(partial), "%s.partial", path) >=
+		(int) sizeof(partial))
+		fail(path, "the name is too long");
+	file = fopen(partial, "w");
+	if (file == NULL)
+		fail(partial, strerror(errno));
+	fprintf(file, "%s\n", address);
+	if (fclose(file) != 0 || rename(partial, path) != 0)
+		fail(path, strerror(errno));
+}
+
+/*
+ * The handle that owns the mock cluster.  It connects to nothing itself.
+ */
+static rd_kafka_t *
+create_owner(void)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	char		problem[512];
+	rd_kafka_t *rk;
+
+	/* It would warn that this handle has no brokers to talk to. */
+	if (rd_kafka_conf_set(conf, "log_level", "3", problem,
+						  sizeof(problem)) != RD_KAFKA_CONF_OK)
+		fail("librdkafka", problem);
+	rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem, sizeof(problem));
+	if (rk == NULL)
+		fail("librdkafka", problem);
+	return rk;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *address_file = NULL;
+	int			c;
+	int			signo;
+	sigset_t	stops;
+	rd_kafka_t *rk;
+	rd_kafka_mock_cluster_t *cluster;
+
+	while ((c = getopt_long(argc, argv, "w:h", long_options, NULL)) != -1)
+	{
+		switch (c)
+		{
+			case 'w':
+				address_file = optarg;
+				break;
+			case 'h':
+				fputs(help, stdout);
+				return EXIT_SUCCESS;
+			default:
+				return 2;
+		}
+	}
+	/* Blocked in every thread, and taken one by one with sigwait(). */
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGTERM);
+	sigaddset(&stops, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &stops, NULL);
+	signal(SIGPIPE, SIG_IGN);
+
+	rk = create_owner();
+	cluster = rd_kafka_mock_cluster_new(rk, 1);
+	if (cluster == NULL)
+		fail("librdkafka", "could not start the mock cluster");
+
+	printf("%s\n", rd_kafka_mock_cluster_bootstraps(cluster));
+	fflush(stdout);
+	if (address_file != NULL)
+		write_address(address_file, rd_kafka_mock_cluster_bootstraps(cluster));
+
+	sigwait(&stops, &signo);
+
+	if (address_file != NULL)
+		remove(address_file);
+	rd_kafka_mock_cluster_destroy(cluster);
+	rd_kafka_destroy(rk);
+	return EXIT_SUCCESS;
+}

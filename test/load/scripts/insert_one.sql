@@ -1,0 +1,1 @@
+INSERT INTO patients (name, email) VALUES (any_name(), NULL);

@@ -1,0 +1,26 @@
+\echo Use "CREATE EXTENSION hcevents_test" to load this file. \quit
+
+-- What has been captured from from_lsn on, committed or not, in the order of
+-- the commits (what did not commit comes last).
+CREATE FUNCTION hce_captured(
+	from_lsn pg_lsn,
+	OUT xid xid,
+	OUT committed boolean,
+	OUT event_id uuid,
+	OUT event_type text,
+	OUT key text,
+	OUT headers text,
+	OUT schema_name text,
+	OUT table_name text,
+	OUT envelope text,
+	OUT failed text)
+RETURNS SETOF record
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_captured';
+
+-- Checks of src/event that SQL cannot reach; returns a line for each.
+CREATE FUNCTION hce_test_event_id(count integer) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_event_id';
+
+-- Decodes "rounds" damaged copies of a record; returns how many were refused.
+CREATE FUNCTION hce_test_fuzz(from_lsn pg_lsn, rounds integer) RETURNS integer
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_fuzz';
