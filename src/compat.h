@@ -12,7 +12,6 @@
 
 #include "access/transam.h"
 #include "catalog/pg_database.h"
-#include "funcapi.h"
 #include "replication/slot.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
@@ -61,13 +60,6 @@ hce_compat_oldest_clog_xid(void)
 #else
 	return ShmemVariableCache->oldestClogXid;
 #endif
-}
-
-/* 15.0 names it SetSingleFuncCall; later 15 releases have both. */
-static inline void
-hce_compat_materialize(FunctionCallInfo fcinfo)
-{
-	InitMaterializedSRF(fcinfo, 0);
 }
 
 static inline bool

@@ -222,8 +222,9 @@ BEGIN
                          THEN 'last error: ' || nullif(relay.last_error, '')
                      END),
            CASE relay.state
+               WHEN 'starting' THEN 'Look again in a few seconds.'
                WHEN 'disconnected' THEN 'See the check "brokers". The relay goes on by itself when they answer.'
-               WHEN 'paused' THEN 'hcevents.resume() lets it go on.'
+               WHEN 'paused' THEN 'A copied database publishes nothing, so that it cannot be taken for the original. To make it one, drop the extension here and create it again.'
                WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
                WHEN 'failed' THEN 'The launcher starts it again; the server log says why it ended.'
                WHEN 'stopped' THEN 'See the check "launcher" and the server log.'
@@ -277,6 +278,7 @@ BEGIN
                   coalesce(slot.wal_status, 'not reserved')),
            CASE WHEN slot.wal_status IN ('lost', 'unreserved')
                THEN 'More WAL was written than max_slot_wal_keep_size keeps; what was not delivered is recorded in hcevents.gaps.'
+                WHEN NOT slot.active THEN 'See the check "relay".'
            END;
 
     RETURN QUERY

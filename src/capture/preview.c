@@ -13,7 +13,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "capture/attach.h"
-#include "event/json_text.h"
+#include "event/event_text.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -74,44 +74,55 @@ render_row(HceSpec *spec, HceRow row, const HceTemplate *skeleton, HceBytes *bod
 	return flags;
 }
 
-/* Put the event of one row into the result. */
+/* Put an event that was rendered into the result. */
+static void
+add_event(Preview *preview, const HceSkeleton *skeleton,
+		  const HceJournalEvent *event)
+{
+	unsigned char seed[HCE_SEED_SIZE];
+	unsigned char id[HCE_UUID_SIZE];
+	char		id_text[HCE_UUID_TEXT];
+	HceEventParts parts;
+	char	   *envelope;
+	char	   *end;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	hce_event_id_new_seed(seed);
+	hce_event_id_derive(seed, 0, event->captured_at, id);
+	hce_event_id_format(id, id_text);
+	if (!hce_event_parts(skeleton, event, &parts))
+		elog(ERROR, "malformed event");
+	envelope = palloc(hce_event_envelope_bound(skeleton, event));
+	end = hce_event_envelope(envelope, skeleton, event, &parts, id_text);
+
+	values[0] = CStringGetTextDatum(preview->action->event_type);
+	nulls[1] = parts.key.data == NULL;
+	values[1] = nulls[1] ? (Datum) 0 :
+		server_text(parts.key.data, parts.key.len);
+	values[2] = server_text(envelope, end - envelope);
+	tuplestore_putvalues(preview->result->setResult, preview->result->setDesc,
+						 values, nulls);
+}
+
+/* Render one row as capture does, and put it into the result. */
 static void
 add_row(Preview *preview, HceRow row)
 {
-	HceTemplate *template = hce_render_template(preview->spec, preview->action, row);
-	HceSlice	skeleton_bytes = {(const char *) template->bytes, (uint32) template->len};
-	unsigned char seed[HCE_SEED_SIZE];
-	unsigned char id[HCE_UUID_SIZE];
-	TimestampTz now = GetCurrentTimestamp();
+	HceTemplate *known = hce_render_template(preview->spec, preview->action, row);
+	HceSlice	bytes = {(const char *) known->bytes, (uint32) known->len};
+	HceJournalEvent event = {0};
 	HceSkeleton skeleton;
 	HceBytes	body;
-	HceBytes	envelope;
-	HceSlice	slice;
-	HceSlice	key;
-	bool		has_key;
-	int			flags;
-	Datum		values[3] = {0};
-	bool		nulls[3] = {false, false, false};
 
 	hce_bytes_init(&body, CurrentMemoryContext, 1024);
-	hce_bytes_init(&envelope, CurrentMemoryContext, 1024);
-	flags = render_row(preview->spec, row, template, &body);
-	slice.data = (const char *) body.data;
-	slice.len = (uint32) body.used;
-	hce_event_id_new_seed(seed);
-	hce_event_id_derive(seed, 0, now, id);
-	if (!hce_skeleton_parse(skeleton_bytes, &skeleton) ||
-		!hce_envelope_append(&envelope, &skeleton, id, now, slice) ||
-		!hce_envelope_key(&skeleton, slice, flags, &key, &has_key))
-		elog(ERROR, "malformed event");
-
-	values[0] = CStringGetTextDatum(preview->action->event_type);
-	if (has_key)
-		values[1] = server_text(key.data, key.len);
-	nulls[1] = !has_key;
-	values[2] = server_text((const char *) envelope.data, envelope.used);
-	tuplestore_putvalues(preview->result->setResult, preview->result->setDesc,
-						 values, nulls);
+	event.flags = render_row(preview->spec, row, known, &body);
+	event.captured_at = GetCurrentTimestamp();
+	event.body.data = (const char *) body.data;
+	event.body.len = (uint32) body.used;
+	if (!hce_skeleton_parse(bytes, &skeleton))
+		elog(ERROR, "malformed skeleton");
+	add_event(preview, &skeleton, &event);
 }
 
 /* Render the whole rows that SPI has read. */

@@ -27,6 +27,9 @@ PG_FUNCTION_INFO_V1(hce_publish);
 
 #define MAX_TOPIC	249
 
+/* Headers of an event besides our own; the relay passes on that many. */
+#define MAX_HEADERS	32
+
 /* What publish() was called with, checked and in UTF-8. */
 typedef struct Draft
 {
@@ -73,30 +76,67 @@ utf8_of_text(const char *str)
 	if (result == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("the event's key cannot be converted to UTF-8")));
+				 errmsg("the event cannot be converted to UTF-8")));
 	return result;
 }
 
-/* Raise an error unless the headers are a flat object of strings. */
+/* The headers of each message; publish() must not forge them. */
+static const char *const own_headers[] = {
+	"event_id", "event_type", "content-type", "source", "db", "table",
+	"position"
+};
+
 static void
-check_headers(Jsonb *headers)
+check_header_name(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(own_headers); i++)
+	{
+		if (pg_strcasecmp(name, own_headers[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_RESERVED_NAME),
+					 errmsg("header \"%s\" is set by hcevents itself", name),
+					 errhint("Use another name for the header.")));
+	}
+}
+
+static void
+refuse_headers(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("headers must be a flat JSON object of strings"),
+			 errhint("Write headers like {\"trace_id\": \"4bf92f35\"}.")));
+}
+
+/* The headers in the form of the journal: names and values in turn. */
+static void
+encode_headers(HceBytes *out, Jsonb *headers)
 {
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	bool		valid = JB_ROOT_IS_OBJECT(headers);
 
-	it = JsonbIteratorInit(&headers->root);
-	while (valid && (token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_VALUE && value.type != jbvString)
-			valid = false;
-	}
-	if (!valid)
+	if (!JB_ROOT_IS_OBJECT(headers))
+		refuse_headers();
+	if (JB_ROOT_COUNT(headers) > MAX_HEADERS)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("headers must be a flat JSON object of strings"),
-				 errhint("Write headers like {\"trace_id\": \"4bf92f35\"}.")));
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("an event has at most %d headers", MAX_HEADERS)));
+	hce_bytes_init(out, CurrentMemoryContext, 256);
+	it = JsonbIteratorInit(&headers->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		char	   *str;
+
+		if (token != WJB_KEY && token != WJB_VALUE)
+			continue;
+		if (value.type != jbvString)
+			refuse_headers();
+		str = utf8_of_text(pnstrdup(value.val.string.val, value.val.string.len));
+		if (token == WJB_KEY)
+			check_header_name(str);
+		hce_bytes_put_string(out, str, strlen(str));
+	}
 }
 
 /* data->>'<resource>_id'; NULL if there is none. */
@@ -162,10 +202,7 @@ read_arguments(FunctionCallInfo fcinfo, Draft *draft)
 
 	draft->has_headers = !PG_ARGISNULL(3);
 	if (draft->has_headers)
-	{
-		check_headers(PG_GETARG_JSONB_P(3));
-		utf8_of_jsonb(&draft->headers, PG_GETARG_JSONB_P(3));
-	}
+		encode_headers(&draft->headers, PG_GETARG_JSONB_P(3));
 }
 
 static void
@@ -207,7 +244,7 @@ check_size(const HceTemplate *skeleton, const Draft *draft)
 Datum
 hce_publish(PG_FUNCTION_ARGS)
 {
-	Draft draft = {0};
+	Draft		draft = {0};
 	HceTemplate skeleton;
 	TimestampTz now;
 	HceBytes   *out;

@@ -174,7 +174,8 @@ bool
 hce_render_body(HceSpec *spec, HceRow row, const HceSlice *prepared,
 				HceBytes *out, Size fixed_size, int *flags, HceFault *fault)
 {
-	Size		limit = out->used + (Size) hce_max_event_size * 1024 - fixed_size;
+	int64		limit = (int64) out->used + (int64) hce_max_event_size * 1024 -
+		(int64) fixed_size;		/* below zero if even that is too much */
 	Size		id;
 	Size		id_end;
 	Size		start;
@@ -194,10 +195,10 @@ hce_render_body(HceSpec *spec, HceRow row, const HceSlice *prepared,
 						   out, fault))
 			return false;
 		hce_bytes_close_string(out, start);
-		if (unlikely(out->used > limit))
+		if (unlikely((int64) out->used > limit))
 			return too_large(fault);
 	}
-	if (unlikely(out->used > limit))
+	if (unlikely((int64) out->used > limit))
 		return too_large(fault);
 	*flags = hce_render_key(spec, row, out, id, id_end) ? HCE_EVENT_HAS_KEY : 0;
 	return true;

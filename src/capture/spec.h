@@ -15,8 +15,8 @@
 #include "access/tupdesc.h"
 #include "capture/capture.h"
 #include "commands/trigger.h"
-#include "event/envelope.h"
 #include "event/json_value.h"
+#include "event/skeleton.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 

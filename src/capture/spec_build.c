@@ -163,7 +163,7 @@ init_column(Builder *builder, HceColumn *column, const char *element)
 		report_problem(builder, ERRCODE_UNDEFINED_COLUMN,
 					   psprintf("column \"%s\" of table \"%s\" does not exist",
 								element, RelationGetRelationName(builder->rel)),
-					   "Attach the table again with the columns that it has.");
+					   "Name columns of the table; \"published_name:column\" publishes one under another name.");
 		return false;
 	}
 	column->name = pstrdup(NameStr(TupleDescAttr(spec->tupdesc,

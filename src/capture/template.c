@@ -8,8 +8,8 @@
 #include "postgres.h"
 
 #include "capture/spec.h"
-#include "event/envelope.h"
 #include "event/json_text.h"
+#include "event/skeleton.h"
 #include "settings.h"
 #include "utils/memutils.h"
 

@@ -128,7 +128,7 @@ hcevents_relay_status(PG_FUNCTION_ARGS)
 	HceDatabase *copy;
 
 	require_shared();
-	hce_compat_materialize(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	copy = palloc(sizeof(hce_shared->databases));
 	LWLockAcquire(hce_shared->lock, LW_SHARED);
 	memcpy(copy, hce_shared->databases, sizeof(hce_shared->databases));
@@ -233,7 +233,7 @@ hcevents_type_stats(PG_FUNCTION_ARGS)
 	int			count;
 
 	require_shared();
-	hce_compat_materialize(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
 	count = copy_types(&copies, &stats_reset);
 	qsort(copies, count, sizeof(HceTypeStats), compare_types);
 	for (int i = 0; i < count; i++)

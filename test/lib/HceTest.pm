@@ -80,7 +80,10 @@ sub hce_node
 	my $bootstrap =
 	  $options{kafka} ? $options{kafka}->bootstrap : '127.0.0.1:1';
 
-	$node->init(@{ $options{init} // [] });
+	$node->init(
+		allows_streaming => 1,
+		extra => [ '--encoding=UTF8', '--locale=C' ],
+		@{ $options{init} // [] });
 	$node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'hcevents'
 hcevents.bootstrap_servers = '$bootstrap'

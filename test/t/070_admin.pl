@@ -9,12 +9,14 @@ use FindBin;
 use lib "$FindBin::RealBin/../lib";
 
 use HceTest;
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
 my $kafka = HceTest::Kafka->start;
-my $node = hce_node('admin', kafka => $kafka);
+my $node =
+  hce_node('admin', kafka => $kafka, conf => 'wal_level = replica');
 
 # Rows of a query, columns joined by "|".
 sub rows
@@ -206,13 +208,13 @@ cmp_ok(time() - $start, '<', 5, 'at once');
 ok(hce_wait_until(sub { !workers() }, 5),
 	'the worker ends when nobody waits for it');
 
-my ($in, $out, $err) = ("SELECT * FROM hcevents.topics();\n", '', '');
+my ($out, $err) = ('', '');
 my $waiting = IPC::Run::start(
 	[
 		$node->installed_command('psql'), '-X', '-d',
-		$node->connstr('postgres')
+		$node->connstr('postgres'), '-c', 'SELECT * FROM hcevents.topics()'
 	],
-	'<', \$in, '>', \$out, '2>', \$err);
+	'<', \undef, '>', \$out, '2>', \$err);
 my @pids;
 ok(hce_wait_until(sub { @pids = workers(); @pids == 1 }, 10),
 	'an admin worker runs');

@@ -19,8 +19,8 @@
 #include "access/xlog_internal.h"
 #include "access/xlogreader.h"
 #include "access/xlogutils.h"
-#include "event/envelope.h"
-#include "event/journal_record.h"
+#include "event/event_text.h"
+#include "lib/stringinfo.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -63,8 +63,6 @@ walk_wal(XLogRecPtr from, RecordHandler handler, void *arg)
 												 private_data);
 	char	   *error;
 
-	/* an asynchronous commit is not in the file yet */
-	XLogFlush(GetXLogInsertRecPtr());
 	if (XLogFindNextRecord(reader, from) != InvalidXLogRecPtr)
 	{
 		while (XLogReadRecord(reader, &error) != NULL)
@@ -99,12 +97,44 @@ slice_datum(HceSlice slice)
 												(int) slice.len, PG_UTF8));
 }
 
-static HceSlice
-slice_of_bytes(const HceBytes *bytes)
+/* Names and values in turn, as name=value with commas between. */
+static Datum
+headers_datum(HceSlice headers)
 {
-	HceSlice	slice = {(const char *) bytes->data, (uint32) bytes->used};
+	const uint8 *pos = (const uint8 *) headers.data;
+	const uint8 *end = pos + headers.len;
+	StringInfoData out;
+	HceSlice	name;
+	HceSlice	value;
 
-	return slice;
+	initStringInfo(&out);
+	while (pos < end)
+	{
+		if (!hce_get_string(&pos, end, &name) || !hce_get_string(&pos, end, &value))
+			elog(ERROR, "malformed headers");
+		appendStringInfo(&out, "%s%s=%s", out.len > 0 ? "," : "",
+						 TextDatumGetCString(slice_datum(name)),
+						 TextDatumGetCString(slice_datum(value)));
+	}
+	return CStringGetTextDatum(out.data);
+}
+
+/* The envelope, in the current memory context; false if malformed. */
+static bool
+make_envelope(const HceSkeleton *skeleton, const HceJournalEvent *event,
+			  const unsigned char *id, HceEventParts *parts, HceSlice *envelope)
+{
+	char		id_text[HCE_UUID_TEXT];
+	char	   *out;
+
+	if (!hce_event_parts(skeleton, event, parts))
+		return false;
+	hce_event_id_format(id, id_text);
+	out = palloc(hce_event_envelope_bound(skeleton, event));
+	envelope->data = out;
+	envelope->len = (uint32) (hce_event_envelope(out, skeleton, event, parts,
+												 id_text) - out);
+	return true;
 }
 
 /* The string after "skip" others in a body. */
@@ -128,18 +158,14 @@ row_of_event(const HceJournalReader *reader, const HceJournalEvent *event)
 {
 	Row		   *row = palloc0(sizeof(Row));
 	HceSkeleton skeleton;
-	HceBytes	envelope;
-	HceSlice	key;
-	bool		has_key;
+	HceEventParts parts;
+	HceSlice	envelope;
 	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
 
 	memset(row->nulls, true, sizeof(row->nulls));
-	hce_bytes_init(&envelope, CurrentMemoryContext, 512);
 	hce_event_id_derive(reader->seed, event->number, event->captured_at, id->data);
 	if (!hce_skeleton_parse(reader->skeletons[event->skeleton], &skeleton) ||
-		!hce_envelope_append(&envelope, &skeleton, id->data, event->captured_at,
-							 event->body) ||
-		!hce_envelope_key(&skeleton, event->body, event->flags, &key, &has_key))
+		!make_envelope(&skeleton, event, id->data, &parts, &envelope))
 		elog(ERROR, "malformed event");
 
 	row->xid = event->xid;
@@ -148,11 +174,10 @@ row_of_event(const HceJournalReader *reader, const HceJournalEvent *event)
 	SET(1, BoolGetDatum(false));
 	SET(2, UUIDPGetDatum(id));
 	SET(3, slice_datum(skeleton.event_type));
-	if (has_key)
-		SET(4, slice_datum(key));
-	if (event->flags & HCE_EVENT_HAS_HEADERS)
-		SET(5, slice_datum(body_string(event->body, skeleton.nvalues +
-									   ((event->flags & HCE_EVENT_HAS_KEY) ? 1 : 0))));
+	if (parts.key.data != NULL)
+		SET(4, slice_datum(parts.key));
+	if (parts.headers.data != NULL)
+		SET(5, headers_datum(parts.headers));
 	SET(6, slice_datum(skeleton.schema));
 	SET(7, slice_datum(skeleton.table));
 	if (skeleton.key_mode == HCE_KEY_FAILED)
@@ -160,7 +185,7 @@ row_of_event(const HceJournalReader *reader, const HceJournalEvent *event)
 											TextDatumGetCString(slice_datum(body_string(event->body, HCE_FAILED_REASON))),
 											TextDatumGetCString(slice_datum(body_string(event->body, HCE_FAILED_ERROR))))));
 	else
-		SET(8, slice_datum(slice_of_bytes(&envelope)));
+		SET(8, slice_datum(envelope));
 	return row;
 }
 
@@ -334,18 +359,15 @@ decode_all(const char *data, Size len)
 		while (hce_journal_next_event(&journal, &event))
 		{
 			HceSkeleton skeleton;
-			HceBytes	envelope;
-			HceSlice	key;
-			bool		has_key;
+			HceEventParts parts;
+			HceSlice	envelope;
 			unsigned char id[HCE_UUID_SIZE] = {0};
 
 			if (!hce_skeleton_parse(journal.skeletons[event.skeleton], &skeleton))
 				return false;
-			hce_bytes_init(&envelope, CurrentMemoryContext, 64);
-			if (!hce_envelope_append(&envelope, &skeleton, id, 0, event.body) ||
-				!hce_envelope_key(&skeleton, event.body, event.flags, &key, &has_key))
+			if (!make_envelope(&skeleton, &event, id, &parts, &envelope))
 				return false;
-			pfree(envelope.data);
+			pfree(unconstify(char *, envelope.data));
 			pfree(skeleton.pieces);
 		}
 	}

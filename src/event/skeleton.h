@@ -1,18 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * envelope.h
- *		The envelope: its constant parts, and putting it together.
+ * skeleton.h
+ *		What is the same in all envelopes of one event type.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef HCE_ENVELOPE_H
-#define HCE_ENVELOPE_H
+#ifndef HCE_SKELETON_H
+#define HCE_SKELETON_H
 
 #include "event/bytes.h"
-#include "event/event_id.h"
-
-/* "2026-01-31T12:34:56.123456Z" */
-#define HCE_TIME_TEXT	27
 
 /*
  * What the skeleton of an event type is made from.  All text is UTF-8.
@@ -34,11 +30,5 @@ typedef struct HceSkeletonParts
 } HceSkeletonParts;
 
 extern Size hce_skeleton_write(HceBytes *out, const HceSkeletonParts *parts);
-extern bool hce_envelope_append(HceBytes *out, const HceSkeleton *skeleton,
-								const unsigned char id[HCE_UUID_SIZE],
-								TimestampTz captured_at, HceSlice body);
-extern bool hce_envelope_key(const HceSkeleton *skeleton, HceSlice body,
-							 int flags, HceSlice *key, bool *has_key);
-extern void hce_time_format(TimestampTz time, char *str);
 
-#endif							/* HCE_ENVELOPE_H */
+#endif							/* HCE_SKELETON_H */
