@@ -57,7 +57,7 @@ sub delivers
 
 my $commit_ms;
 $node->safe_psql('postgres',
-	q{INSERT INTO things (id, name) VALUES (7, E'J "q" \u00fc\n')});
+	q{INSERT INTO things (id, name) VALUES (1000007, E'J "q" \u00fc\n')});
 $commit_ms = $node->safe_psql('postgres',
 	'SELECT floor(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000) FROM things'
 );
@@ -65,7 +65,7 @@ my ($message) = delivered();
 my $envelope = $message->{envelope};
 my $headers = $message->{headers};
 
-is($message->{key}, '7', 'the key is the resource id');
+is($message->{key}, '1000007', 'the key is the resource id');
 is($message->{timestamp}, $commit_ms,
 	"Kafka's timestamp is the time of the commit");
 like(
@@ -74,7 +74,7 @@ like(
 	'the fields of the envelope are in their order');
 is_deeply(
 	$envelope->{data},
-	{ thing_id => 7, name => "J \"q\" \x{fc}\n", pad => undef },
+	{ thing_id => 1000007, name => "J \"q\" \x{fc}\n", pad => undef },
 	'data holds id and columns');
 is_deeply(
 	$envelope->{metadata},
@@ -167,7 +167,7 @@ BEGIN;
 INSERT INTO things (name) VALUES ('a');
 SAVEPOINT s;
 \set ON_ERROR_STOP 0
-INSERT INTO things (id, name) VALUES (500, 'x'), (500, 'y');
+INSERT INTO things (id, name) VALUES (-5, 'x'), (-5, 'y');
 \set ON_ERROR_STOP 1
 ROLLBACK TO s;
 INSERT INTO things (name) VALUES ('b');
