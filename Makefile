@@ -23,6 +23,9 @@ PG_CFLAGS += -Werror
 endif
 SHLIB_LINK = -lrdkafka -luuid
 
+REGRESS = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=hcevents --load-extension=hcevents_test
+
 PROGRAMS = hcevents-consume hcevents-devbroker
 EXTRA_CLEAN = $(PROGRAMS) sql/hcevents--1.0.0.sql
 
@@ -32,3 +35,16 @@ include $(srcdir)/src/tools/tools.mk
 
 sql/hcevents--1.0.0.sql: $(sort $(wildcard sql/parts/*.sql))
 	cat $^ > $@
+
+# The regression tests read what was captured through an extension of their
+# own, which only they need.
+installcheck: install-test-module
+
+TEST_MODULE = $(srcdir)/test/modules/hcevents_test
+
+install-test-module:
+	$(MAKE) -s -C $(TEST_MODULE) with_llvm=no PG_CONFIG='$(PG_CONFIG)' all
+	cmp -s $(TEST_MODULE)/hcevents_test.so '$(DESTDIR)$(pkglibdir)/hcevents_test.so' || \
+	$(MAKE) -s -C $(TEST_MODULE) with_llvm=no PG_CONFIG='$(PG_CONFIG)' install
+
+.PHONY: install-test-module
