@@ -13,8 +13,10 @@
 #include "access/transam.h"
 #include "catalog/pg_database.h"
 #include "replication/slot.h"
+#include "storage/latch.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
+#include "utils/memutils.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "hcevents needs PostgreSQL 15, 16, 17 or 18"
@@ -59,6 +61,17 @@ hce_compat_oldest_clog_xid(void)
 	return TransamVariables->oldestClogXid;
 #else
 	return ShmemVariableCache->oldestClogXid;
+#endif
+}
+
+/* A set of wait events for the life of the process. */
+static inline WaitEventSet *
+hce_compat_wait_event_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
 #endif
 }
 

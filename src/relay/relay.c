@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "commands/dbcommands.h"
@@ -29,7 +30,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "access/xact.h"
+#include "compat.h"
 #include "relay/exit_guard.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
@@ -456,7 +457,7 @@ turn(HceRelay *relay)
 static void
 run(HceRelay *relay)
 {
-	WaitEventSet *events = CreateWaitEventSet(TopMemoryContext, 3);
+	WaitEventSet *events = hce_compat_wait_event_set(3);
 	WaitEvent	occurred;
 
 	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);

@@ -184,7 +184,8 @@ SQL
 my $seed = $ENV{HCE_TEST_SEED} // 4711;
 note("HCE_TEST_SEED=$seed");
 srand($seed);
-my ($script, @expected, $row) = ('', (), 0);
+my ($script, $row) = (q{}, 0);
+my @expected;
 foreach my $number (1 .. 60)
 {
 	my @levels = ([]);
