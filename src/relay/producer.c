@@ -3,8 +3,8 @@
  * producer.c
  *		Sending events to Kafka: the librdkafka producer of a relay.
  *
- * Owns the producer's handle, its topics and what failed messages come back.
- * The only file of the relay that knows librdkafka.  It knows nothing of
+ * Owns the producer's handle and the queue of its events.  With the files
+ * beside it the only part of the relay that knows librdkafka.  It knows nothing of
  * WAL, tables or shared memory; the relay learns by callbacks, which run in
  * hce_producer_poll(), what became of each message.
  *
@@ -12,30 +12,24 @@
  * reports, errors and log lines come as events from one queue, and a pipe
  * wakes the relay when the queue is no longer empty.
  *
- * No message is ever lost here.  One that fails comes back in its delivery
- * report, is kept, and is sent again when all others in flight have been
- * reported, in the old order: a permanent error fails a whole batch,
- * innocent messages included, and lets later batches pass, so that sending
- * again at once would reorder the events of a key.  Only a message that
- * Kafka refused when it was alone in flight is given up.
+ * This file makes the handle, sends, and takes in what librdkafka reports;
+ * producer_topics.c knows which topics can be sent to, producer_failed.c
+ * what came back.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <fcntl.h>
-#include <librdkafka/rdkafka.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include "lib/stringinfo.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "relay/producer_probe.h"
-#include "relay/producer.h"
+#include "relay/producer_internal.h"
 #include "settings.h"
 
 /*
@@ -47,73 +41,6 @@
  */
 #define MAX_IN_FLIGHT		15000
 #define MAX_IN_FLIGHT_BYTES	(64 * 1024 * 1024)
-
-/*
- * How long a broker or a topic that does not answer as it should is left
- * alone.  A topic is asked for sooner at first: a broker that creates topics
- * by itself needs a moment, and only then it is worth a message.
- */
-#define RETRY_US			USECS_PER_SEC
-#define FIRST_RETRY_US		(20 * 1000)
-#define REPORT_AFTER_US		(500 * 1000)
-
-typedef enum TopicState
-{
-	TOPIC_UNKNOWN,				/* metadata never looked up, or in doubt */
-	TOPIC_READY,
-	TOPIC_UNAVAILABLE,			/* missing or forbidden: asked again soon */
-	TOPIC_INVALID				/* Kafka will never have such a topic */
-} TopicState;
-
-struct HceTopic
-{
-	HceTopic   *next;
-	char	   *name;
-	TopicState	state;
-	TimestampTz next_probe;
-	int64		retry_us;
-	rd_kafka_topic_t *handle;
-};
-
-/* A message that came back and waits to be sent again. */
-typedef struct FailedMessage
-{
-	uint64		number;
-	HceTopic   *topic;
-	bool		suspect;		/* Kafka may never take it */
-	char	   *key;
-	size_t		key_len;
-	char	   *value;
-	size_t		value_len;
-	int64		timestamp_ms;
-	rd_kafka_headers_t *headers;
-	char		error[128];
-} FailedMessage;
-
-struct HceProducer
-{
-	MemoryContext context;
-	HceProducerEvents events;
-	rd_kafka_t *handle;
-	rd_kafka_queue_t *queue;
-	int			pipe[2];
-	HceTopic   *topics;
-	HceProducerProbe *probe;		/* a metadata request under way, or NULL */
-	HceTopic   *probed;			/* its topic; NULL = any broker */
-	TimestampTz next_probe;		/* of any broker */
-	bool		connected;
-	bool		doubt;			/* the brokers seem to be away: ask */
-	bool		fatal;			/* the handle is of no use any more */
-	int			in_flight;
-	Size		in_flight_bytes;
-	FailedMessage *failed;
-	int			nfailed;
-	int			failed_capacity;
-	bool		alone;			/* one message in flight at a time */
-	TimestampTz next_resend;
-	char		error[256];
-	char		waiting_for[256];
-};
 
 static void
 set_option(rd_kafka_conf_t *conf, const char *name, const char *value)
@@ -165,15 +92,6 @@ make_configuration(void)
 	return conf;
 }
 
-/* Make librdkafka's handle for a topic; errors are those of its name. */
-static void
-open_topic(HceProducer *producer, HceTopic *topic)
-{
-	topic->handle = rd_kafka_topic_new(producer->handle, topic->name, NULL);
-	topic->state = topic->handle != NULL ? TOPIC_UNKNOWN : TOPIC_INVALID;
-	topic->next_probe = 0;
-}
-
 /* Make the handle, its queue and the topics' handles. */
 static void
 open_handle(HceProducer *producer)
@@ -203,7 +121,7 @@ open_handle(HceProducer *producer)
 	rd_kafka_set_log_queue(producer->handle, producer->queue);
 	rd_kafka_queue_io_event_enable(producer->queue, producer->pipe[1], "q", 1);
 	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
-		open_topic(producer, topic);
+		hce_producer_open_topic(producer, topic);
 	producer->fatal = false;
 }
 
@@ -276,7 +194,7 @@ hce_producer_topic(HceProducer *producer, const char *name)
 	}
 	topic = MemoryContextAllocZero(producer->context, sizeof(HceTopic));
 	topic->name = MemoryContextStrdup(producer->context, name);
-	open_topic(producer, topic);
+	hce_producer_open_topic(producer, topic);
 	topic->next = producer->topics;
 	producer->topics = topic;
 	return topic;
@@ -286,116 +204,6 @@ const char *
 hce_producer_topic_name(const HceTopic *topic)
 {
 	return topic->name;
-}
-
-/*
- * Whether a topic takes messages now.  A topic is produced to only after
- * metadata showed it: librdkafka fails messages to an unknown topic after
- * half a minute, and one that may not be written after the first try.
- */
-static bool
-topic_ready(HceProducer *producer, HceTopic *topic)
-{
-	TimestampTz now;
-
-	if (topic->state == TOPIC_READY)
-		return true;
-	if (topic->state == TOPIC_INVALID || producer->probe != NULL)
-		return false;
-	now = GetCurrentTimestamp();
-	if (now < topic->next_probe)
-		return false;
-	topic->retry_us = Min(RETRY_US, Max(FIRST_RETRY_US, topic->retry_us * 2));
-	topic->next_probe = now + topic->retry_us;
-	producer->probed = topic;
-	producer->probe = hce_producer_probe_start(producer->handle, topic->handle,
-											 producer->pipe[1]);
-	return false;
-}
-
-static void
-wait_for_topic(HceProducer *producer, const HceTopic *topic,
-			   const char *before, const char *after)
-{
-	snprintf(producer->waiting_for, sizeof(producer->waiting_for),
-			 "%s\"%s\"%s", before, topic->name, after);
-}
-
-/* A topic's metadata has come; "error" is Kafka's answer about the topic. */
-static void
-learn_topic(HceProducer *producer, HceTopic *topic, rd_kafka_resp_err_t error)
-{
-	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		topic->state = TOPIC_READY;
-		topic->retry_us = 0;
-		producer->waiting_for[0] = '\0';
-		return;
-	}
-	if (error == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
-	{
-		topic->state = TOPIC_INVALID;
-		return;
-	}
-	topic->state = TOPIC_UNAVAILABLE;
-	if (topic->retry_us < REPORT_AFTER_US)
-		return;
-	switch (error)
-	{
-		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
-			wait_for_topic(producer, topic, "a leader for topic ", "");
-			break;
-		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-			wait_for_topic(producer, topic, "permission to write topic ", "; grant it in Kafka");
-			break;
-		default:
-			wait_for_topic(producer, topic, "topic ", ", which does not exist; see hcevents.create_topics()");
-			break;
-	}
-	snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
-			 topic->name, rd_kafka_err2str(error));
-}
-
-/* Take in the answer of a metadata request that has finished. */
-static void
-finish_probe(HceProducer *producer)
-{
-	rd_kafka_resp_err_t topic_error;
-	rd_kafka_resp_err_t error;
-
-	if (producer->probe == NULL ||
-		!hce_producer_probe_done(producer->probe, &error, &topic_error))
-		return;
-	producer->probe = NULL;
-	producer->connected = error == RD_KAFKA_RESP_ERR_NO_ERROR;
-	producer->doubt = false;
-	if (!producer->connected)
-	{
-		producer->next_probe = GetCurrentTimestamp() + RETRY_US;
-		if (producer->error[0] == '\0')
-			strlcpy(producer->error, rd_kafka_err2str(error),
-					sizeof(producer->error));
-	}
-	else if (producer->probed != NULL)
-		learn_topic(producer, producer->probed, topic_error);
-}
-
-/* While no broker is known to answer, ask once a second. */
-static void
-probe_brokers(HceProducer *producer)
-{
-	TimestampTz now;
-
-	if ((producer->connected && !producer->doubt) || producer->probe != NULL ||
-		producer->fatal)
-		return;
-	now = GetCurrentTimestamp();
-	if (now < producer->next_probe)
-		return;
-	producer->next_probe = now + RETRY_US;
-	producer->probed = NULL;
-	producer->probe = hce_producer_probe_start(producer->handle, NULL,
-											 producer->pipe[1]);
 }
 
 static rd_kafka_headers_t *
@@ -411,8 +219,8 @@ make_headers(const HceMessage *message)
 }
 
 /* Hand a message to librdkafka, which owns the headers when it takes it. */
-static rd_kafka_resp_err_t
-produce(HceProducer *producer, HceTopic *topic, const char *key,
+rd_kafka_resp_err_t
+hce_producer_produce(HceProducer *producer, HceTopic *topic, const char *key,
 		size_t key_len, const char *value, size_t value_len,
 		int64 timestamp_ms, rd_kafka_headers_t *headers, uint64 number)
 {
@@ -439,43 +247,12 @@ produce(HceProducer *producer, HceTopic *topic, const char *key,
  * Room for one more message.  A message larger than the whole limit goes
  * when nothing else is in flight.
  */
-static bool
-has_room(const HceProducer *producer, size_t bytes)
+bool
+hce_producer_has_room(const HceProducer *producer, size_t bytes)
 {
 	return producer->in_flight < MAX_IN_FLIGHT &&
 		(producer->in_flight == 0 ||
 		 producer->in_flight_bytes + bytes <= MAX_IN_FLIGHT_BYTES);
-}
-
-/* Remember a message; takes over "headers", copies the rest. */
-static void
-keep_failed(HceProducer *producer, const FailedMessage *failed)
-{
-	if (producer->failed == NULL)
-	{
-		producer->failed_capacity = 64;
-		producer->failed = MemoryContextAlloc(producer->context,
-											  64 * sizeof(FailedMessage));
-	}
-	else if (producer->nfailed == producer->failed_capacity)
-	{
-		producer->failed_capacity *= 2;
-		producer->failed = repalloc(producer->failed,
-									producer->failed_capacity * sizeof(FailedMessage));
-	}
-	producer->failed[producer->nfailed++] = *failed;
-}
-
-static char *
-copy_bytes(HceProducer *producer, const void *data, size_t len)
-{
-	char	   *copy;
-
-	if (data == NULL)
-		return NULL;
-	copy = MemoryContextAllocHuge(producer->context, len + 1);
-	memcpy(copy, data, len);
-	return copy;
 }
 
 /*
@@ -493,12 +270,12 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 	if (message->topic->state == TOPIC_INVALID)
 		return HCE_SEND_NEVER;
 	if (producer->nfailed > 0 || producer->fatal || producer->alone ||
-		!has_room(producer, message->value_len + message->key_len) ||
-		!topic_ready(producer, message->topic))
+		!hce_producer_has_room(producer, message->value_len + message->key_len) ||
+		!hce_producer_topic_ready(producer, message->topic))
 		return HCE_SEND_LATER;
 
 	headers = make_headers(message);
-	error = produce(producer, message->topic, message->key, message->key_len,
+	error = hce_producer_produce(producer, message->topic, message->key, message->key_len,
 					message->value, message->value_len, message->timestamp_ms,
 					headers, message->number);
 	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -507,21 +284,7 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 	if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
 		error == RD_KAFKA_RESP_ERR__INVALID_ARG)
 	{
-		/* Refused before it was sent; handle it as if Kafka had done so. */
-		FailedMessage failed = {
-			.number = message->number,
-			.topic = message->topic,
-			.suspect = true,
-			.key = copy_bytes(producer, message->key, message->key_len),
-			.key_len = message->key_len,
-			.value = copy_bytes(producer, message->value, message->value_len),
-			.value_len = message->value_len,
-			.timestamp_ms = message->timestamp_ms,
-			.headers = headers
-		};
-
-		strlcpy(failed.error, rd_kafka_err2str(error), sizeof(failed.error));
-		keep_failed(producer, &failed);
+		hce_producer_keep_unsent(producer, message, headers, error);
 		return HCE_SENT;
 	}
 	rd_kafka_headers_destroy(headers);
@@ -531,83 +294,6 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
 		message->topic->state = TOPIC_UNKNOWN;
 	return HCE_SEND_LATER;
-}
-
-/* Errors that another try of the same bytes will not mend. */
-static bool
-is_permanent(rd_kafka_resp_err_t error)
-{
-	switch (error)
-	{
-		case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-		case RD_KAFKA_RESP_ERR_INVALID_MSG:
-		case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
-		case RD_KAFKA_RESP_ERR_INVALID_RECORD:
-		case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
-		case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
-		case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
-		case RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT:
-		case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-			return true;
-		default:
-			return false;
-	}
-}
-
-/* A message came back: keep it, and doubt its topic where that is the cause. */
-static void
-message_failed(HceProducer *producer, const rd_kafka_message_t *message)
-{
-	FailedMessage failed = {
-		.number = (uint64) (uintptr_t) message->_private,
-		.suspect = is_permanent(message->err),
-		.key = copy_bytes(producer, message->key, message->key_len),
-		.key_len = message->key_len,
-		.value = copy_bytes(producer, message->payload, message->len),
-		.value_len = message->len,
-		.timestamp_ms = rd_kafka_message_timestamp(message, NULL)
-	};
-
-	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
-	{
-		if (topic->handle == message->rkt)
-			failed.topic = topic;
-	}
-	if (rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
-										&failed.headers) !=
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-		failed.headers = rd_kafka_headers_new(0);
-	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
-	if (!failed.suspect)
-		failed.topic->state = TOPIC_UNKNOWN;
-	snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
-			 failed.topic->name, failed.error);
-	keep_failed(producer, &failed);
-}
-
-static void
-free_failed(FailedMessage *failed)
-{
-	if (failed->key != NULL)
-		pfree(failed->key);
-	if (failed->value != NULL)
-		pfree(failed->value);
-	if (failed->headers != NULL)
-		rd_kafka_headers_destroy(failed->headers);
-}
-
-/* The message that was alone in flight has failed again: is it hopeless? */
-static bool
-give_up(HceProducer *producer, const rd_kafka_message_t *message)
-{
-	if (!producer->alone || !is_permanent(message->err))
-		return false;
-	producer->events.refused(producer->events.arg,
-							 (uint64) (uintptr_t) message->_private,
-							 rd_kafka_err2str(message->err),
-							 message->key, message->key_len,
-							 message->payload, message->len);
-	return true;
 }
 
 static void
@@ -625,8 +311,8 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 			producer->events.delivered(producer->events.arg,
 									   (uint64) (uintptr_t) message->_private);
 		}
-		else if (!give_up(producer, message))
-			message_failed(producer, message);
+		else
+			hce_producer_message_failed(producer, message);
 	}
 }
 
@@ -641,15 +327,6 @@ take_error(HceProducer *producer, rd_kafka_event_t *event)
 		producer->fatal = true;
 	else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		producer->doubt = true;
-}
-
-static int
-compare_failed(const void *a, const void *b)
-{
-	const FailedMessage *x = a;
-	const FailedMessage *y = b;
-
-	return x->number < y->number ? -1 : x->number > y->number;
 }
 
 /*
@@ -673,77 +350,6 @@ recover_from_fatal(HceProducer *producer)
 								producer->failed[i].number);
 	close_handle(producer);
 	open_handle(producer);
-}
-
-/* Send one failed message again.  False: not now. */
-static bool
-resend(HceProducer *producer, FailedMessage *failed)
-{
-	rd_kafka_resp_err_t error;
-
-	if (failed->topic->state == TOPIC_INVALID)
-	{
-		producer->events.refused(producer->events.arg, failed->number,
-								 failed->error, failed->key, failed->key_len,
-								 failed->value, failed->value_len);
-		free_failed(failed);
-		return true;
-	}
-	if (!has_room(producer, failed->value_len + failed->key_len) ||
-		!topic_ready(producer, failed->topic))
-		return false;
-	error = produce(producer, failed->topic, failed->key, failed->key_len,
-					failed->value, failed->value_len, failed->timestamp_ms,
-					failed->headers, failed->number);
-	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-		failed->headers = NULL; /* librdkafka's now */
-	else if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
-			 error == RD_KAFKA_RESP_ERR__INVALID_ARG)
-		producer->events.refused(producer->events.arg, failed->number,
-								 rd_kafka_err2str(error),
-								 failed->key, failed->key_len,
-								 failed->value, failed->value_len);
-	else
-		return false;
-	free_failed(failed);
-	return true;
-}
-
-/*
- * When all that is in flight has been reported, send what failed again, in
- * the order of the numbers.  As long as one of them is suspect they go one
- * by one, so that a refusal can only mean the message itself.
- */
-static void
-resend_failed(HceProducer *producer)
-{
-	int			sent = 0;
-
-	if (producer->nfailed == 0 || producer->in_flight > 0 || producer->fatal)
-	{
-		if (producer->nfailed == 0 && producer->in_flight == 0)
-			producer->alone = false;
-		return;
-	}
-	if (GetCurrentTimestamp() < producer->next_resend)
-		return;
-	qsort(producer->failed, producer->nfailed, sizeof(FailedMessage),
-		  compare_failed);
-	producer->alone = false;
-	for (int i = 0; i < producer->nfailed; i++)
-		producer->alone |= producer->failed[i].suspect;
-
-	while (sent < producer->nfailed && resend(producer, &producer->failed[sent]))
-	{
-		sent++;
-		if (producer->alone)
-			break;
-	}
-	producer->nfailed -= sent;
-	memmove(producer->failed, producer->failed + sent,
-			producer->nfailed * sizeof(FailedMessage));
-	if (sent == 0)
-		producer->next_resend = GetCurrentTimestamp() + RETRY_US / 20;
 }
 
 /*
@@ -776,10 +382,10 @@ hce_producer_poll(HceProducer *producer)
 		}
 		rd_kafka_event_destroy(event);
 	}
-	finish_probe(producer);
+	hce_producer_finish_probe(producer);
 	recover_from_fatal(producer);
-	resend_failed(producer);
-	probe_brokers(producer);
+	hce_producer_resend_failed(producer);
+	hce_producer_probe_brokers(producer);
 	return progress;
 }
 

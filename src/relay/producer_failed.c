@@ -1,0 +1,245 @@
+/*-------------------------------------------------------------------------
+ *
+ * producer_failed.c
+ *		Messages that came back, and sending them again.
+ *
+ * No message is ever lost here.  One that fails comes back in its delivery
+ * report, is kept, and is sent again when all others in flight have been
+ * reported, in the old order: a permanent error fails a whole batch,
+ * innocent messages included, and lets later batches pass, so that sending
+ * again at once would reorder the events of a key.  Only a message that
+ * Kafka refused when it was alone in flight is given up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "relay/producer_internal.h"
+
+/* How long after a failed try to send again. */
+#define RESEND_US			(50 * 1000)
+
+/* Remember a message; takes over "headers", copies the rest. */
+static void
+keep_failed(HceProducer *producer, const FailedMessage *failed)
+{
+	if (producer->failed == NULL)
+	{
+		producer->failed_capacity = 64;
+		producer->failed = MemoryContextAlloc(producer->context,
+											  64 * sizeof(FailedMessage));
+	}
+	else if (producer->nfailed == producer->failed_capacity)
+	{
+		producer->failed_capacity *= 2;
+		producer->failed = repalloc(producer->failed,
+									producer->failed_capacity * sizeof(FailedMessage));
+	}
+	producer->failed[producer->nfailed++] = *failed;
+}
+
+static char *
+copy_bytes(HceProducer *producer, const void *data, size_t len)
+{
+	char	   *copy;
+
+	if (data == NULL)
+		return NULL;
+	copy = MemoryContextAllocHuge(producer->context, len + 1);
+	memcpy(copy, data, len);
+	return copy;
+}
+
+/*
+ * Remember a message that librdkafka refused before it was sent, as if Kafka
+ * had done so.  Takes over "headers".
+ */
+void
+hce_producer_keep_unsent(HceProducer *producer, const HceMessage *message,
+						 rd_kafka_headers_t *headers,
+						 rd_kafka_resp_err_t error)
+{
+	FailedMessage failed = {
+		.number = message->number,
+		.topic = message->topic,
+		.suspect = true,
+		.key = copy_bytes(producer, message->key, message->key_len),
+		.key_len = message->key_len,
+		.value = copy_bytes(producer, message->value, message->value_len),
+		.value_len = message->value_len,
+		.timestamp_ms = message->timestamp_ms,
+		.headers = headers
+	};
+
+	strlcpy(failed.error, rd_kafka_err2str(error), sizeof(failed.error));
+	keep_failed(producer, &failed);
+}
+
+/* Errors that another try of the same bytes will not mend. */
+static bool
+is_permanent(rd_kafka_resp_err_t error)
+{
+	switch (error)
+	{
+		case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+		case RD_KAFKA_RESP_ERR_INVALID_MSG:
+		case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+		case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+		case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+		case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+		case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+		case RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT:
+		case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+free_failed(FailedMessage *failed)
+{
+	if (failed->key != NULL)
+		pfree(failed->key);
+	if (failed->value != NULL)
+		pfree(failed->value);
+	if (failed->headers != NULL)
+		rd_kafka_headers_destroy(failed->headers);
+}
+
+/* The message that was alone in flight has failed again: is it hopeless? */
+static bool
+give_up(HceProducer *producer, const rd_kafka_message_t *message)
+{
+	if (!producer->alone || !is_permanent(message->err))
+		return false;
+	producer->events.refused(producer->events.arg,
+							 (uint64) (uintptr_t) message->_private,
+							 rd_kafka_err2str(message->err),
+							 message->key, message->key_len,
+							 message->payload, message->len);
+	return true;
+}
+
+/* Keep a message that came back; doubt its topic where that is the cause. */
+static void
+keep_message(HceProducer *producer, const rd_kafka_message_t *message)
+{
+	FailedMessage failed = {
+		.number = (uint64) (uintptr_t) message->_private,
+		.suspect = is_permanent(message->err),
+		.key = copy_bytes(producer, message->key, message->key_len),
+		.key_len = message->key_len,
+		.value = copy_bytes(producer, message->payload, message->len),
+		.value_len = message->len,
+		.timestamp_ms = rd_kafka_message_timestamp(message, NULL)
+	};
+
+	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
+	{
+		if (topic->handle == message->rkt)
+			failed.topic = topic;
+	}
+	if (rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
+										&failed.headers) !=
+		RD_KAFKA_RESP_ERR_NO_ERROR)
+		failed.headers = rd_kafka_headers_new(0);
+	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
+	if (!failed.suspect)
+		failed.topic->state = TOPIC_UNKNOWN;
+	snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
+			 failed.topic->name, failed.error);
+	keep_failed(producer, &failed);
+}
+
+/* A delivery report says that a message failed. */
+void
+hce_producer_message_failed(HceProducer *producer,
+							const rd_kafka_message_t *message)
+{
+	if (!give_up(producer, message))
+		keep_message(producer, message);
+}
+
+static int
+compare_failed(const void *a, const void *b)
+{
+	const FailedMessage *x = a;
+	const FailedMessage *y = b;
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Send one failed message again.  False: not now. */
+static bool
+resend(HceProducer *producer, FailedMessage *failed)
+{
+	rd_kafka_resp_err_t error;
+
+	if (failed->topic->state == TOPIC_INVALID)
+	{
+		producer->events.refused(producer->events.arg, failed->number,
+								 failed->error, failed->key, failed->key_len,
+								 failed->value, failed->value_len);
+		free_failed(failed);
+		return true;
+	}
+	if (!hce_producer_has_room(producer, failed->value_len + failed->key_len) ||
+		!hce_producer_topic_ready(producer, failed->topic))
+		return false;
+	error = hce_producer_produce(producer, failed->topic, failed->key, failed->key_len,
+					failed->value, failed->value_len, failed->timestamp_ms,
+					failed->headers, failed->number);
+	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+		failed->headers = NULL; /* librdkafka's now */
+	else if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+			 error == RD_KAFKA_RESP_ERR__INVALID_ARG)
+		producer->events.refused(producer->events.arg, failed->number,
+								 rd_kafka_err2str(error),
+								 failed->key, failed->key_len,
+								 failed->value, failed->value_len);
+	else
+		return false;
+	free_failed(failed);
+	return true;
+}
+
+/*
+ * When all that is in flight has been reported, send what failed again, in
+ * the order of the numbers.  As long as one of them is suspect they go one
+ * by one, so that a refusal can only mean the message itself.
+ */
+void
+hce_producer_resend_failed(HceProducer *producer)
+{
+	int			sent = 0;
+
+	if (producer->nfailed == 0 || producer->in_flight > 0 || producer->fatal)
+	{
+		if (producer->nfailed == 0 && producer->in_flight == 0)
+			producer->alone = false;
+		return;
+	}
+	if (GetCurrentTimestamp() < producer->next_resend)
+		return;
+	qsort(producer->failed, producer->nfailed, sizeof(FailedMessage),
+		  compare_failed);
+	producer->alone = false;
+	for (int i = 0; i < producer->nfailed; i++)
+		producer->alone |= producer->failed[i].suspect;
+
+	while (sent < producer->nfailed && resend(producer, &producer->failed[sent]))
+	{
+		sent++;
+		if (producer->alone)
+			break;
+	}
+	producer->nfailed -= sent;
+	memmove(producer->failed, producer->failed + sent,
+			producer->nfailed * sizeof(FailedMessage));
+	if (sent == 0)
+		producer->next_resend = GetCurrentTimestamp() + RESEND_US;
+}
