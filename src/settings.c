@@ -134,7 +134,7 @@ hce_topic_name(const char *event_type, const char *schema,
 		{
 			p++;
 			part = *p == 'p' ? hce_topic_prefix :
-				*p == 's' ? schema : event_type;
+				*p != 's' ? event_type : *schema != '\0' ? schema : "public";
 			part_len = *p == 'r' ? strcspn(event_type, ".") : strlen(part);
 		}
 		for (Size i = 0; i < part_len; i++)
@@ -183,7 +183,7 @@ hce_settings_init(void)
 							   PGC_SUSET, 0, check_topic_prefix, NULL, NULL);
 	DefineCustomStringVariable("hcevents.topic",
 							   "How a topic's name is made.",
-							   "%p prefix, %t event type, %r resource, %s schema of the table.",
+							   "%p prefix, %t event type, %r resource, %s schema of the table (public for hcevents.publish()).",
 							   &hce_topic, "%p.%t",
 							   PGC_SUSET, 0, check_topic, NULL, NULL);
 	DefineCustomStringVariable("hcevents.source",

@@ -189,7 +189,6 @@ REVOKE ALL ON FUNCTION hcevents.relay_status(), hcevents.type_stats(),
 REVOKE ALL ON hcevents.delivery_stats, hcevents.status,
     hcevents.latency_histogram, hcevents.gaps, hcevents.dead_letters
     FROM PUBLIC;
-GRANT USAGE ON SCHEMA hcevents TO PUBLIC;
 GRANT SELECT ON hcevents.delivery_stats, hcevents.status,
     hcevents.latency_histogram, hcevents.gaps, hcevents.dead_letters
     TO pg_monitor;

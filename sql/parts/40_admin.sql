@@ -205,7 +205,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN QUERY VALUES ('relay', 'error',
             'the launcher knows of no relay for this database',
-            'It looks once a minute at the latest; if this stays, see the check "launcher" and the server log.');
+            'It looks every 10 seconds at the latest; if this stays, see the check "launcher" and the server log.');
         RETURN;
     END IF;
 

@@ -57,11 +57,21 @@ static ProcessUtility_hook_type prev_utility_hook = NULL;
 static bool wake_at_commit = false;
 static bool holding = false;
 
-/* The label is for the launcher alone: it cannot be set by hand. */
+/*
+ * Who may set the label, and to what: CREATE EXTENSION, and a superuser who
+ * restores a dump that holds it.  A label on a database without the extension
+ * does no harm: its relay finds so and ends.
+ */
 static void
 check_label(const ObjectAddress *object, const char *label)
 {
-	if (label != NULL && !creating_extension)
+	if (object->classId != DatabaseRelationId ||
+		(label != NULL && strcmp(label, HCE_LABEL_ON) != 0))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the only security label of the provider \"%s\" is \"%s\", on a database",
+					   HCE_LABEL_PROVIDER, HCE_LABEL_ON));
+	if (!creating_extension && !superuser())
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("security labels of the provider \"%s\" cannot be set by hand",
@@ -347,7 +357,7 @@ hcevents_install(PG_FUNCTION_ARGS)
 				errhint("Set max_replication_slots to at least one for each database with hcevents, and restart the server."));
 
 	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
-	SetSecurityLabel(&database, HCE_LABEL_PROVIDER, "on");
+	SetSecurityLabel(&database, HCE_LABEL_PROVIDER, HCE_LABEL_ON);
 	note_change();
 	PG_RETURN_VOID();
 }

@@ -9,6 +9,7 @@
 #define HCE_DATABASES_H
 
 #define HCE_LABEL_PROVIDER	"hcevents"
+#define HCE_LABEL_ON		"on"
 
 extern void hce_databases_init(void);
 

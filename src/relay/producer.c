@@ -72,7 +72,6 @@ make_configuration(void)
 	set_option(conf, "enable.idempotence", "true");
 	set_option(conf, "message.timeout.ms", "0");
 	set_option(conf, "message.send.max.retries", "2147483647");
-	set_option(conf, "partitioner", "murmur2_random");
 	set_option(conf, "linger.ms", "0");
 	set_option(conf, "compression.codec", "lz4");
 	set_option(conf, "batch.num.messages", "10000");
@@ -123,6 +122,7 @@ open_handle(HceProducer *producer)
 	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
 		hce_producer_open_topic(producer, topic);
 	producer->fatal = false;
+	producer->session++;
 }
 
 /*
@@ -220,14 +220,15 @@ make_headers(const HceMessage *message)
 
 /* Hand a message to librdkafka, which owns the headers when it takes it. */
 rd_kafka_resp_err_t
-hce_producer_produce(HceProducer *producer, HceTopic *topic, const char *key,
-		size_t key_len, const char *value, size_t value_len,
+hce_producer_produce(HceProducer *producer, HceTopic *topic, int partition,
+					 const char *key, size_t key_len, const char *value, size_t value_len,
 		int64 timestamp_ms, rd_kafka_headers_t *headers, uint64 number)
 {
 	rd_kafka_resp_err_t error;
 
 	error = rd_kafka_producev(producer->handle,
 							  RD_KAFKA_V_RKT(topic->handle),
+							  RD_KAFKA_V_PARTITION(partition),
 							  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
 							  RD_KAFKA_V_VALUE(unconstify(char *, value), value_len),
 							  RD_KAFKA_V_KEY(key, key_len),
@@ -239,6 +240,7 @@ hce_producer_produce(HceProducer *producer, HceTopic *topic, const char *key,
 	{
 		producer->in_flight++;
 		producer->in_flight_bytes += value_len + key_len;
+		hce_producer_partition_used(producer, topic, partition);
 	}
 	return error;
 }
@@ -266,6 +268,7 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 {
 	rd_kafka_headers_t *headers;
 	rd_kafka_resp_err_t error;
+	int			partition;
 
 	if (message->topic->state == TOPIC_INVALID)
 		return HCE_SEND_NEVER;
@@ -273,10 +276,14 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 		!hce_producer_has_room(producer, message->value_len + message->key_len) ||
 		!hce_producer_topic_ready(producer, message->topic))
 		return HCE_SEND_LATER;
+	partition = hce_producer_choose_partition(message->topic, message->key,
+											  message->key_len);
+	if (!hce_producer_partition_open(producer, message->topic, partition))
+		return HCE_SEND_LATER;
 
 	headers = make_headers(message);
-	error = hce_producer_produce(producer, message->topic, message->key, message->key_len,
-					message->value, message->value_len, message->timestamp_ms,
+	error = hce_producer_produce(producer, message->topic, partition,
+					message->key, message->key_len, message->value, message->value_len, message->timestamp_ms,
 					headers, message->number);
 	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return HCE_SENT;
@@ -308,6 +315,7 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 		if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
 			producer->connected = true;
+			hce_producer_partition_confirmed(producer, message);
 			producer->events.delivered(producer->events.arg,
 									   (uint64) (uintptr_t) message->_private);
 		}
@@ -363,6 +371,7 @@ hce_producer_poll(HceProducer *producer)
 	rd_kafka_event_t *event;
 	bool		progress = false;
 
+	producer->poll_time = GetCurrentTimestamp();
 	/* drain first: a byte written after this belongs to events after it */
 	while (read(producer->pipe[0], drained, sizeof(drained)) > 0)
 		;

@@ -39,6 +39,9 @@ keep_failed(HceProducer *producer, const FailedMessage *failed)
 									producer->failed_capacity * sizeof(FailedMessage));
 	}
 	producer->failed[producer->nfailed++] = *failed;
+
+	/* sequences may begin anew after a failure */
+	producer->session++;
 }
 
 static char *
@@ -130,6 +133,7 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 {
 	FailedMessage failed = {
 		.number = (uint64) (uintptr_t) message->_private,
+		.topic = rd_kafka_topic_opaque(message->rkt),
 		.suspect = is_permanent(message->err),
 		.key = copy_bytes(producer, message->key, message->key_len),
 		.key_len = message->key_len,
@@ -138,11 +142,6 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 		.timestamp_ms = rd_kafka_message_timestamp(message, NULL)
 	};
 
-	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
-	{
-		if (topic->handle == message->rkt)
-			failed.topic = topic;
-	}
 	if (rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
 										&failed.headers) !=
 		RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -178,6 +177,7 @@ static bool
 resend(HceProducer *producer, FailedMessage *failed)
 {
 	rd_kafka_resp_err_t error;
+	int			partition;
 
 	if (failed->topic->state == TOPIC_INVALID)
 	{
@@ -190,7 +190,11 @@ resend(HceProducer *producer, FailedMessage *failed)
 	if (!hce_producer_has_room(producer, failed->value_len + failed->key_len) ||
 		!hce_producer_topic_ready(producer, failed->topic))
 		return false;
-	error = hce_producer_produce(producer, failed->topic, failed->key, failed->key_len,
+	partition = hce_producer_choose_partition(failed->topic, failed->key,
+											  failed->key_len);
+	if (!hce_producer_partition_open(producer, failed->topic, partition))
+		return false;
+	error = hce_producer_produce(producer, failed->topic, partition, failed->key, failed->key_len,
 					failed->value, failed->value_len, failed->timestamp_ms,
 					failed->headers, failed->number);
 	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)

@@ -23,11 +23,24 @@ typedef enum TopicState
 	TOPIC_INVALID				/* Kafka will never have such a topic */
 } TopicState;
 
+/*
+ * A partition as one producer session knows it.  See
+ * hce_producer_partition_open().
+ */
+typedef struct HcePartition
+{
+	uint32		session;		/* of the producer; 0 = never sent to */
+	bool		confirmed;		/* an acknowledgement came in that session */
+	TimestampTz last_report;	/* of that acknowledgement */
+} HcePartition;
+
 struct HceTopic
 {
 	HceTopic   *next;
 	char	   *name;
 	TopicState	state;
+	int			npartitions;	/* as metadata told */
+	HcePartition *partitions;
 	TimestampTz next_probe;
 	int64		retry_us;
 	rd_kafka_topic_t *handle;
@@ -68,6 +81,8 @@ struct HceProducer
 	int			nfailed;
 	int			failed_capacity;
 	bool		alone;			/* one message in flight at a time */
+	uint32		session;		/* grows when sequences may begin anew */
+	TimestampTz poll_time;		/* of the reports at hand */
 	TimestampTz next_resend;
 	char		error[256];
 	char		waiting_for[256];
@@ -76,7 +91,7 @@ struct HceProducer
 /* producer.c */
 extern bool hce_producer_has_room(const HceProducer *producer, size_t bytes);
 extern rd_kafka_resp_err_t hce_producer_produce(HceProducer *producer,
-												HceTopic *topic,
+												HceTopic *topic, int partition,
 												const char *key, size_t key_len,
 												const char *value, size_t value_len,
 												int64 timestamp_ms,
@@ -84,6 +99,14 @@ extern rd_kafka_resp_err_t hce_producer_produce(HceProducer *producer,
 												uint64 number);
 
 /* producer_topics.c */
+extern int	hce_producer_choose_partition(HceTopic *topic, const char *key,
+										  size_t key_len);
+extern bool hce_producer_partition_open(HceProducer *producer, HceTopic *topic,
+										int partition);
+extern void hce_producer_partition_used(HceProducer *producer, HceTopic *topic,
+										int partition);
+extern void hce_producer_partition_confirmed(HceProducer *producer,
+											 const rd_kafka_message_t *message);
 extern void hce_producer_open_topic(HceProducer *producer, HceTopic *topic);
 extern bool hce_producer_topic_ready(HceProducer *producer, HceTopic *topic);
 extern void hce_producer_finish_probe(HceProducer *producer);

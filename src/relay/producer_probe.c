@@ -28,6 +28,7 @@ struct HceProducerProbe
 	int			wake_fd;
 	rd_kafka_resp_err_t error;
 	rd_kafka_resp_err_t topic_error;
+	int			npartitions;
 	int			done;			/* set last, by __atomic */
 };
 
@@ -43,8 +44,12 @@ probe_main(void *arg)
 	if (probe->error == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		if (probe->topic != NULL)
-			probe->topic_error = metadata->topic_cnt == 1 ?
-				metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+			probe->topic_error = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+		if (probe->topic != NULL && metadata->topic_cnt == 1)
+		{
+			probe->topic_error = metadata->topics[0].err;
+			probe->npartitions = metadata->topics[0].partition_cnt;
+		}
 		rd_kafka_metadata_destroy(metadata);
 	}
 	__atomic_store_n(&probe->done, 1, __ATOMIC_RELEASE);
@@ -103,16 +108,18 @@ hce_producer_probe_start(rd_kafka_t *handle, rd_kafka_topic_t *topic, int wake_f
 
 /*
  * Whether the answer is there; if so the probe is freed.  "*error" is that of
- * the request, "*topic_error" what Kafka says of the topic.
+ * the request, "*topic_error" what Kafka says of the topic, "*npartitions"
+ * how many partitions it has.
  */
 bool
 hce_producer_probe_done(HceProducerProbe *probe, rd_kafka_resp_err_t *error,
-					  rd_kafka_resp_err_t *topic_error)
+					  rd_kafka_resp_err_t *topic_error, int *npartitions)
 {
 	if (!__atomic_load_n(&probe->done, __ATOMIC_ACQUIRE))
 		return false;
 	*error = probe->error;
 	*topic_error = probe->topic_error;
+	*npartitions = probe->npartitions;
 	free(probe);
 	return true;
 }

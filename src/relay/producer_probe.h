@@ -17,7 +17,8 @@ extern HceProducerProbe *hce_producer_probe_start(rd_kafka_t *handle,
 											  int wake_fd);
 extern bool hce_producer_probe_done(HceProducerProbe *probe,
 								  rd_kafka_resp_err_t *error,
-								  rd_kafka_resp_err_t *topic_error);
+								  rd_kafka_resp_err_t *topic_error,
+								  int *npartitions);
 extern void hce_producer_probe_destroy_handle(rd_kafka_t *handle);
 
 #endif							/* HCE_PRODUCER_PROBE_H */

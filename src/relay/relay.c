@@ -214,27 +214,44 @@ record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 
 /*
  * Acquire the slot and hold it against the row, which is the authority: WAL
- * that the row needs and the slot does not keep is a gap.
+ * that the row needs and that is gone is a gap.  Whether it is gone is asked
+ * of the files: the server forgets at a restart what it has removed.
  */
 static void
 open_journal(HceRelay *relay)
 {
 	bool		created;
+	const char *cause = "the replication slot was moved";
 	XLogRecPtr	kept = hce_slot_acquire(MyDatabaseId, &created);
-	XLogSegNo	needed;
 
-	XLByteToSeg(relay->stored.restart_lsn, needed, wal_segment_size);
+	if (created)
+		cause = "the replication slot was missing";
 	if (XLogRecPtrIsInvalid(kept))
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("the replication slot of database \"%s\" was invalidated",
-					   relay->database));
-	if (kept > relay->stored.restart_lsn && XLogGetLastRemovedSegno() >= needed)
-		record_gap(relay, kept, created ? "the replication slot was missing" :
-				   "the replication slot was moved");
-	else if (kept > relay->stored.restart_lsn)
-		hce_slot_advance(relay->stored.restart_lsn);	/* WAL still there */
+	{
+		cause = "the replication slot was invalidated (max_slot_wal_keep_size)";
+		kept = hce_slot_renew(MyDatabaseId);
+	}
+	relay->wal = hce_wal_reader_create(relay->context);
+	if (kept > relay->stored.restart_lsn)
+	{
+		/* keep what the row needs, then look whether it is there */
+		hce_slot_advance(relay->stored.restart_lsn);
+		if (!hce_wal_reader_has(relay->stored.restart_lsn))
+		{
+			/* somebody may have moved the slot into the middle of a record */
+			kept = hce_wal_reader_find(relay->wal, kept);
+			record_gap(relay, kept, cause);
+			hce_slot_advance(kept);
+		}
+	}
+	else if (!hce_wal_reader_has(relay->stored.restart_lsn))
+	{
+		kept = hce_wal_reader_find(relay->wal, GetRedoRecPtr());
+		record_gap(relay, kept, "the WAL was removed");
+		hce_slot_advance(kept);
+	}
 	relay->slot_lsn = hce_slot_restart_lsn();
+	hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
 }
 
 /*
@@ -309,11 +326,6 @@ start(void)
 	relay->assembler = hce_assembler_create(context, (Size) hce_relay_memory * 1024,
 											hce_relay_resolve, relay);
 	hce_relay_restore_counters(relay);
-	if (relay->paused == NULL)
-	{
-		relay->wal = hce_wal_reader_create(context);
-		hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
-	}
 	return relay;
 }
 

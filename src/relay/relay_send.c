@@ -220,8 +220,8 @@ bury(HceRelay *relay, const HceRelaySkeleton *skeleton, HcePosition position,
 	strlcpy(type->last_error, error, HCE_MAX_ERROR);
 	type->last_error_time = GetCurrentTimestamp();
 	ereport(WARNING,
-			errmsg("event %s of type \"%s\" is a dead letter: %s",
-				   reason, skeleton->event_type, error),
+			errmsg("an event of type \"%s\" is a dead letter (%s): %s",
+				   skeleton->event_type, reason, error),
 			errhint("See hcevents.dead_letters."));
 }
 

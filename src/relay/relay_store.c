@@ -59,8 +59,10 @@ static void
 restore_type(const HceStoredCounters *counters, void *arg)
 {
 	HceRelay   *relay = arg;
-	HceRelayType *type = &relay->types[hce_relay_type(relay, counters->event_type,
-													  counters->topic)];
+	/* first the number: a new type may move the array */
+	int			number = hce_relay_type(relay, counters->event_type,
+										counters->topic);
+	HceRelayType *type = &relay->types[number];
 	HceStoredCounters kept = type->settled;
 
 	type->settled = *counters;
@@ -76,6 +78,11 @@ void
 hce_relay_restore_counters(HceRelay *relay)
 {
 	hce_position_load_counters(restore_type, relay);
+	if (!hce_position_begin())
+		return;
+	relay->dead_total = hce_position_dead_count();
+	relay->gaps = hce_position_gap_count();
+	hce_position_commit();
 }
 
 static void

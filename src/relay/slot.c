@@ -35,6 +35,21 @@ hce_slot_name(Oid dboid, NameData *name)
 }
 
 /*
+ * Make a slot and hold it.  Ephemeral until WAL is reserved: a failure in
+ * between must not leave a persistent slot that keeps nothing.
+ */
+static XLogRecPtr
+create_slot(const char *name)
+{
+	hce_compat_slot_create(name);
+	ReplicationSlotReserveWal();
+	ReplicationSlotMarkDirty();
+	ReplicationSlotSave();
+	ReplicationSlotPersist();
+	return hce_slot_restart_lsn();
+}
+
+/*
  * Acquire the slot of a database, or make it.
  *
  * Returns the start of the WAL it keeps: InvalidXLogRecPtr if it was
@@ -56,17 +71,19 @@ hce_slot_acquire(Oid dboid, bool *created)
 		hce_compat_slot_acquire(NameStr(name));
 		return hce_slot_restart_lsn();
 	}
+	return create_slot(NameStr(name));
+}
 
-	/*
-	 * Ephemeral until WAL is reserved: a failure in between must not leave a
-	 * persistent slot that keeps nothing.
-	 */
-	hce_compat_slot_create(NameStr(name));
-	ReplicationSlotReserveWal();
-	ReplicationSlotMarkDirty();
-	ReplicationSlotSave();
-	ReplicationSlotPersist();
-	return hce_slot_restart_lsn();
+/* Replace our slot, which was invalidated, by a new one. */
+XLogRecPtr
+hce_slot_renew(Oid dboid)
+{
+	NameData	name;
+
+	hce_slot_name(dboid, &name);
+	ReplicationSlotRelease();
+	ReplicationSlotDrop(NameStr(name), true);
+	return create_slot(NameStr(name));
 }
 
 /* The start of the WAL that our slot keeps, see hce_slot_acquire(). */

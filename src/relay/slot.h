@@ -12,6 +12,7 @@
 
 extern void hce_slot_name(Oid dboid, NameData *name);
 extern XLogRecPtr hce_slot_acquire(Oid dboid, bool *created);
+extern XLogRecPtr hce_slot_renew(Oid dboid);
 extern void hce_slot_advance(XLogRecPtr restart_lsn);
 extern XLogRecPtr hce_slot_restart_lsn(void);
 extern bool hce_slot_drop_orphan(Oid dboid);

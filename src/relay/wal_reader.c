@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "access/timeline.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
@@ -177,6 +178,40 @@ hce_wal_reader_seek(HceWalReader *reader, XLogRecPtr lsn)
 	XLogBeginRead(reader->xlog, lsn);
 	reader->last = lsn;
 	reader->end = lsn;
+}
+
+/*
+ * The start of the first record at or after "lsn", which may be any place in
+ * the WAL; where the next one will be written when there is none yet.
+ */
+XLogRecPtr
+hce_wal_reader_find(HceWalReader *reader, XLogRecPtr lsn)
+{
+	hce_wal_reader_refresh(reader);
+	lsn = XLogFindNextRecord(reader->xlog, lsn);
+	return XLogRecPtrIsInvalid(lsn) ? GetXLogInsertRecPtr() : lsn;
+}
+
+/* Whether the segment of "lsn" is there, on whichever timeline of ours. */
+bool
+hce_wal_reader_has(XLogRecPtr lsn)
+{
+	List	   *history = readTimeLineHistory(GetWALInsertionTimeLine());
+	ListCell   *cell;
+	XLogSegNo	segment;
+	bool		found = false;
+
+	XLByteToSeg(lsn, segment, wal_segment_size);
+	foreach(cell, history)
+	{
+		TimeLineHistoryEntry *entry = lfirst(cell);
+		char		path[MAXPGPATH];
+
+		XLogFilePath(path, entry->tli, segment, wal_segment_size);
+		found |= access(path, F_OK) == 0;
+	}
+	list_free_deep(history);
+	return found;
 }
 
 /*

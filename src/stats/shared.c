@@ -5,7 +5,8 @@
  *
  * Owns the layout of shared.h.  Sizes are fixed at server start: 128
  * databases and 4,096 event types in all, about 4 MB.  An event type beyond
- * that is delivered as any other and counted under the empty type.
+ * that is delivered as any other and counted in hcevents.status, but has no
+ * row in hcevents.delivery_stats.
  *
  *-------------------------------------------------------------------------
  */

@@ -63,6 +63,7 @@ foreach my $try (1 .. 3)
 {
 	make_database("gone$try");
 	insert("gone$try", 'x');
+	hce_flush($node, "gone$try");
 	runs("DROP DATABASE while the relay runs, $try",
 		"DROP DATABASE gone$try" . ($try == 3 ? ' WITH (FORCE)' : ''));
 }
@@ -140,8 +141,6 @@ SQL
 
 # The copy with a label, as a restored cluster or a copied directory has it
 
-$node->safe_psql('copy',
-	q{UPDATE pg_catalog.pg_shseclabel SET objoid = objoid WHERE false});
 $node->safe_psql('postgres', <<'SQL');
 SET allow_system_table_mods = on;
 INSERT INTO pg_catalog.pg_shseclabel

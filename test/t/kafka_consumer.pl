@@ -71,6 +71,8 @@ is($stdout, "failed\n1\n", 'an event whose handler failed comes again')
 $node->safe_psql('postgres',
 	q{SELECT hcevents.publish('patient.merged', '{"patient_id": 123}', '123')});
 hce_flush($node);
+ok(hce_wait_until(sub { $kafka->count('healthcore.patient.merged') }),
+	'hcevents.publish() is delivered');
 my ($merged) = $kafka->messages('healthcore.patient.merged');
 is($merged->{key}, '123', 'hcevents.publish() sets the key');
 is(decode_json($merged->{value})->{data}{patient_id}, 123, 'and the data');

@@ -1,0 +1,165 @@
+# Journal that was lost is recorded and reported, and delivery goes on behind
+# it.  WAL that is still there is no gap, whatever became of the slot.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use HceTest;
+use JSON::PP qw(decode_json);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $flush_time = '20 s';
+
+my $kafka = HceTest::Kafka->start(partitions => 1);
+my $node = hce_node(
+	'main',
+	kafka => $kafka,
+	init => [ extra => ['--wal-segsize=1'] ],
+	conf => <<'CONF');
+wal_level = replica
+min_wal_size = 2MB
+max_wal_size = 2MB
+wal_recycle = off
+wal_keep_size = 64MB
+hcevents.topic = '%p.%r'
+CONF
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE filler (n int);
+CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
+SELECT hcevents.attach('things', 'thing', columns => '{name}');
+INSERT INTO things (name) VALUES ('before');
+SQL
+hce_flush($node, 'postgres', $flush_time);
+my $slot = $node->safe_psql('postgres',
+	'SELECT slot_name FROM pg_replication_slots');
+
+sub insert
+{
+	my ($name) = @_;
+	$node->safe_psql('postgres',
+		"INSERT INTO things (name) VALUES ('$name')");
+	return;
+}
+
+sub unique_names
+{
+	my %seen;
+	return [
+		grep { !$seen{$_}++ }
+		map { decode_json($_->{value})->{data}{name} }
+		  $kafka->messages('healthcore.thing')
+	];
+}
+
+# Run with no relay: start without the library, so that writes still journal.
+sub without_relay
+{
+	my (@sql) = @_;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+	$node->restart;
+	$node->psql('postgres', $_) foreach @sql;
+	$node->append_conf('postgresql.conf',
+		"shared_preload_libraries = 'hcevents'");
+	$node->restart;
+	return;
+}
+
+my @fill = map {
+	(
+		'INSERT INTO filler SELECT n FROM generate_series(1, 20000) n',
+		'SELECT pg_switch_wal()', 'CHECKPOINT')
+} 1 .. 4;
+
+# The slot is dropped, the WAL is there
+
+without_relay(
+	"SELECT pg_drop_replication_slot('$slot')",
+	q{INSERT INTO things (name) VALUES ('slot dropped')});
+insert('after drop');
+hce_flush($node, 'postgres', $flush_time);
+is_deeply(
+	unique_names(),
+	[ 'before', 'slot dropped', 'after drop' ],
+	'a slot dropped by hand loses nothing while the WAL is there');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.gaps'),
+	'0', 'and is no gap');
+
+# The slot is dropped, and the WAL is gone
+
+$node->append_conf('postgresql.conf', 'wal_keep_size = 0');
+$node->reload;
+my $lsn = $node->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+without_relay(
+	"SELECT pg_drop_replication_slot('$slot')",
+	q{INSERT INTO things (name) VALUES ('lost')},
+	@fill,
+	q{INSERT INTO things (name) VALUES ('maybe')});
+insert('goes on');
+hce_flush($node, 'postgres', $flush_time);
+my $names = unique_names();
+is($names->[-1], 'goes on', 'delivery goes on behind the gap');
+is(scalar(grep { $_ eq 'lost' } @$names), 0, 'what was lost did not arrive');
+is( $node->safe_psql('postgres',
+		"SELECT count(*), bool_and(from_lsn <= '$lsn' AND to_lsn > '$lsn' AND from_time < to_time), min(cause) FROM hcevents.gaps"
+	),
+	'1|t|the replication slot was missing',
+	'the gap is recorded');
+is($node->safe_psql('postgres', 'SELECT gaps FROM hcevents.status'),
+	'1', 'status counts it');
+is( $node->safe_psql('postgres',
+		q{SELECT status FROM hcevents.check() WHERE "check" = 'gaps'}),
+	'error', 'check() reports it');
+my @warnings = grep { /WARNING:.*journal of database "postgres" between/ }
+  split /\n/, slurp_file($node->logfile);
+is(scalar @warnings, 1, 'a WARNING in the log');
+
+$node->restart;
+insert('after restart');
+hce_flush($node, 'postgres', $flush_time);
+is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.gaps'),
+	'1', 'a restart records no second gap');
+is($node->safe_psql('postgres', 'SELECT gaps FROM hcevents.status'),
+	'1', 'and status has it still');
+
+# The slot was moved by hand, the WAL is gone
+
+without_relay(
+	q{INSERT INTO things (name) VALUES ('lost')},
+	"SELECT pg_replication_slot_advance('$slot', pg_current_wal_lsn())",
+	map { $_, "SELECT pg_replication_slot_advance('$slot', pg_current_wal_lsn())" }
+	  @fill);
+insert('goes on again');
+hce_flush($node, 'postgres', $flush_time);
+is(unique_names()->[-1], 'goes on again', 'delivery goes on behind a second gap');
+is( $node->safe_psql('postgres',
+		'SELECT cause FROM hcevents.gaps ORDER BY id DESC LIMIT 1'),
+	'the replication slot was moved',
+	'with another cause');
+
+# The slot was invalidated
+
+$node->append_conf('postgresql.conf', 'max_slot_wal_keep_size = 1MB');
+without_relay(q{INSERT INTO things (name) VALUES ('lost')},
+	@fill, @fill);
+insert('goes on at last');
+my $goes_on = hce_wait_until(
+	sub {
+		$node->safe_psql('postgres', q{SELECT hcevents.flush('1 s')}) eq 't';
+	},
+	15);
+ok($goes_on, 'delivery goes on after the slot was invalidated')
+  or diag($node->safe_psql('postgres',
+		'SELECT state, waiting_for, last_error FROM hcevents.status'));
+is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.gaps'),
+	'3', 'with a third gap');
+
+unlike(
+	slurp_file($node->logfile),
+	qr/was terminated by|terminating any other/,
+	'no process of the server crashed');
+$node->stop;
+done_testing();
