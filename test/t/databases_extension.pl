@@ -76,9 +76,14 @@ is(hce_relay_pid($node), $pid, 'a rolled-back DROP EXTENSION changes nothing');
 
 # The label is not for users
 
+$node->safe_psql('postgres', 'CREATE ROLE labeller');
+$node->safe_psql('postgres', 'CREATE DATABASE owned OWNER labeller');
 my ($status, undef, $stderr) = $node->psql('postgres',
-	q{SECURITY LABEL FOR hcevents ON DATABASE template1 IS 'on'});
-like($stderr, qr/cannot be set by hand/, 'the label cannot be set by hand');
+	q{SET ROLE labeller; SECURITY LABEL FOR hcevents ON DATABASE owned IS 'on'});
+like($stderr, qr/cannot be set by hand/, 'an owner cannot set the label');
+(undef, undef, $stderr) = $node->psql('postgres',
+	q{SECURITY LABEL FOR hcevents ON DATABASE owned IS 'nonsense'});
+like($stderr, qr/the only security label/, 'nor a superuser an unknown one');
 
 # Dropped with events that were not delivered
 
@@ -140,11 +145,10 @@ is(scalar(grep { $_ eq 'same transaction' } @names),
 # In quick succession, while the relay of the one before still leaves: who
 # comes last has a relay, and that one delivers.
 
-foreach my $try (1 .. 15)
-{
-	$node->safe_psql('postgres', 'DROP EXTENSION hcevents CASCADE');
-	$node->safe_psql('postgres', 'CREATE EXTENSION hcevents');
-}
+$node->safe_psql('postgres',
+	"DROP EXTENSION hcevents CASCADE; CREATE EXTENSION hcevents;\n" x 5
+	  . "DROP EXTENSION hcevents CASCADE; CREATE EXTENSION hcevents; SELECT pg_sleep(0.03);\n"
+	  x 10);
 $node->safe_psql('postgres', <<'SQL');
 SELECT hcevents.attach('things', 'thing', columns => '{name}');
 INSERT INTO things (name) VALUES ('quick');
@@ -153,6 +157,28 @@ is($node->safe_psql('postgres', q{SELECT hcevents.flush('10 s')}),
 	't', 'DROP and CREATE in quick succession: its events are delivered');
 remains_is('1|1|1', 'one slot, one relay, one label');
 is(hce_stats($node, 'captured'), 1, 'and the counters are those of the last');
+
+# Made again while the relay of the one before still waits for Kafka, as it
+# does for up to a second when it ends with events in flight.
+
+$kafka->pause;
+$node->safe_psql('postgres',
+	q{INSERT INTO things (name) SELECT 'in flight' FROM generate_series(1, 10)});
+ok( $node->poll_query_until('postgres',
+		'SELECT in_flight > 0 FROM hcevents.status'),
+	'events are in flight');
+$node->safe_psql('postgres', <<'SQL');
+SET client_min_messages = error;
+DROP EXTENSION hcevents CASCADE;
+SELECT pg_sleep(0.3);
+CREATE EXTENSION hcevents;
+SELECT hcevents.attach('things', 'thing', columns => '{name}');
+INSERT INTO things (name) VALUES ('while leaving');
+SQL
+$kafka->resume;
+is($node->safe_psql('postgres', q{SELECT hcevents.flush('15 s')}),
+	't', 'made again while the old relay leaves: its events are delivered');
+remains_is('1|1|1', 'and it has a slot, a relay and a label');
 
 # A crash right after each
 
