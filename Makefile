@@ -9,7 +9,7 @@
 EXTENSION = hcevents
 MODULE_big = hcevents
 OBJS = $(patsubst %.c,%.o,$(filter-out src/tools/%,$(sort $(wildcard src/*.c src/*/*.c))))
-DATA_built = sql/hcevents--1.0.0.sql
+DATA = sql/hcevents--1.0.0.sql
 
 PG_CONFIG ?= pg_config
 # bitcode for the JIT would need clang, and triggers are never inlined
@@ -27,14 +27,14 @@ REGRESS = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test
 REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=hcevents --load-extension=hcevents_test
 
 PROGRAMS = hcevents-consume hcevents-devbroker
-EXTRA_CLEAN = $(PROGRAMS) sql/hcevents--1.0.0.sql
+EXTRA_CLEAN = $(PROGRAMS)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 include $(srcdir)/src/tools/tools.mk
 
-sql/hcevents--1.0.0.sql: $(sort $(wildcard sql/parts/*.sql))
-	cat $^ > $@
+# every object anew when a header changes: PGXS tracks none
+$(OBJS): $(sort $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h))
 
 # The regression tests read what was captured through an extension of their
 # own, which only they need.

@@ -10,7 +10,6 @@
 #ifndef HCE_COMPAT_H
 #define HCE_COMPAT_H
 
-#include "access/transam.h"
 #include "catalog/pg_database.h"
 #include "replication/slot.h"
 #include "storage/latch.h"
@@ -50,17 +49,6 @@ hce_compat_slot_invalid(ReplicationSlot *slot)
 	return slot->data.invalidated != RS_INVAL_NONE;
 #else
 	return !XLogRecPtrIsInvalid(slot->data.invalidated_at);
-#endif
-}
-
-/* Transactions before it have no status any more. Racy by a moment only. */
-static inline TransactionId
-hce_compat_oldest_clog_xid(void)
-{
-#if PG_VERSION_NUM >= 170000
-	return TransamVariables->oldestClogXid;
-#else
-	return ShmemVariableCache->oldestClogXid;
 #endif
 }
 

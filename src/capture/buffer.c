@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "access/subtrans.h"
 #include "access/xact.h"
 #include "access/xloginsert.h"
 #include "capture/capture.h"
@@ -147,6 +148,8 @@ use_skeleton(HceTemplate *skeleton)
 	{
 		Size		at = all->used;
 
+		/* all the room first: an error in between would leave half of it */
+		hce_bytes_reserve(all, skeleton->len + 10);
 		hce_bytes_put_string(all, (const char *) skeleton->bytes, skeleton->len);
 		buffer->skeleton_at[i] = at;
 		buffer->nskeletons++;
@@ -343,6 +346,65 @@ hce_buffer_abort_sub(SubTransactionId subid)
 		buffer->nsegments--;
 		buffer->finished = buffer->segments[buffer->nsegments].offset;
 	}
+}
+
+/*
+ * The last segment joins the one before it, when that has the same labels and
+ * the numbers follow on: its events move over its head.
+ */
+static void
+merge_last_segment(void)
+{
+	Segment    *last = &buffer->segments[buffer->nsegments - 1];
+	Segment    *before = last - 1;
+	Size		begin = last->counts + COUNT_WIDTH + NBYTES_WIDTH;
+
+	if (buffer->nsegments < 2 || before->xid != last->xid ||
+		before->subid != last->subid ||
+		before->first_number + before->nevents != last->first_number)
+		return;
+	memmove(buffer->events.data + last->offset, buffer->events.data + begin,
+			buffer->finished - begin);
+	buffer->finished -= begin - last->offset;
+	before->nevents += last->nevents;
+	buffer->nsegments--;
+}
+
+/*
+ * A sub-transaction has committed into its parent: so have its events.
+ *
+ * The child's own label would do as well, since the commit record lists it;
+ * but a loop with an EXCEPTION block for each row would leave the relay a
+ * list for each.  What the child's children captured has its label by now.
+ * Runs in a callback that must not fail: that the parent of a transaction
+ * id of ours is known is what PostgreSQL itself relies on.
+ */
+void
+hce_buffer_commit_sub(SubTransactionId subid, SubTransactionId parent)
+{
+	TransactionId xid = InvalidTransactionId;
+	int			first;
+
+	if (buffer == NULL)
+		return;
+	for (first = buffer->nsegments; first > 0; first--)
+	{
+		if (buffer->segments[first - 1].subid < subid)
+			break;
+	}
+	if (first == buffer->nsegments)
+		return;
+	xid = SubTransGetParent(buffer->segments[first].xid);
+	for (int i = first; i < buffer->nsegments; i++)
+	{
+		Segment    *segment = &buffer->segments[i];
+
+		segment->xid = xid;
+		segment->subid = parent;
+		memcpy(buffer->events.data + segment->offset, &xid, sizeof(xid));
+	}
+	if (first == buffer->nsegments - 1)
+		merge_last_segment();
 }
 
 /* The transaction has ended: be as new.  Must not fail. */

@@ -34,6 +34,8 @@ extern void hce_buffer_next_id(TimestampTz now,
 							   unsigned char id[HCE_UUID_SIZE]);
 extern void hce_buffer_flush(void);
 extern void hce_buffer_abort_sub(SubTransactionId subid);
+extern void hce_buffer_commit_sub(SubTransactionId subid,
+								  SubTransactionId parent);
 extern void hce_buffer_reset(void);
 extern void hce_buffer_write_through(void);
 extern bool hce_buffer_is_write_through(void);

@@ -33,6 +33,12 @@ typedef struct GuardedCall
 
 typedef void (*GuardedFunction) (GuardedCall *call);
 
+/*
+ * Set while a sub-transaction ends, when none can begin: then nothing of a
+ * user is called, and the event becomes a capture failure.
+ */
+bool		hce_guard_forbidden = false;
+
 /* These end the statement or the session, and not only the rendering. */
 static bool
 must_propagate(int sqlerrcode)
@@ -55,6 +61,12 @@ run_guarded(GuardedFunction function, GuardedCall *call, HceFault *fault)
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 
+	if (hce_guard_forbidden)
+	{
+		fault->reason = "encoder_error";
+		fault->error = psprintf("column values of user-defined types cannot be rendered while a savepoint is released");
+		return false;
+	}
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();

@@ -201,7 +201,11 @@ hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
 	return false;
 }
 
-/* A sub-transaction is about to be released: no other half comes any more. */
+/*
+ * A sub-transaction is about to be released: no other half comes any more.
+ * What it held is published with its label, which a later one's would not
+ * replace: that may roll back.
+ */
 void
 hce_moved_release_sub(SubTransactionId subid)
 {
@@ -230,11 +234,17 @@ hce_moved_abort_sub(SubTransactionId subid)
 	}
 }
 
-/* The transaction is about to commit. */
+/* The transaction is about to commit: no other half comes any more. */
 void
 hce_moved_release_all(void)
 {
-	hce_moved_release_sub(InvalidSubTransactionId);
+	while (held_rows != NIL)
+	{
+		HeldRow    *held = linitial(held_rows);
+
+		held_rows = list_delete_first(held_rows);
+		publish_delete(held);
+	}
 }
 
 /* The transaction has ended; its memory goes by itself. */

@@ -171,6 +171,7 @@ extern void hce_template_prepare(HceSpec *spec, const HceAction *action,
 								 HceKeyMode mode, HceTemplate *keep);
 
 /* guard.c */
+extern bool hce_guard_forbidden;
 extern bool hce_guard_prepare(HceSpec *spec, HceRow row, HceSlice *prepared,
 							  HceFault *fault);
 extern bool hce_guard_choose_update(HceSpec *spec, HceRow old_row,

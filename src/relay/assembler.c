@@ -21,7 +21,6 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -33,6 +32,7 @@ typedef struct OpenTransaction
 {
 	TransactionId xid;			/* hash key */
 	bool		released;		/* record data was let go; keep none */
+	bool		prepared;		/* PREPARE TRANSACTION has been read */
 	XLogRecPtr	first_lsn;
 	Size		bytes;			/* of record data held for it */
 	uint32		nsegments;
@@ -118,32 +118,51 @@ free_segment(HceAssembler *assembler, HceSegment *segment)
 		pfree(segment->counts);
 }
 
+/* The average of what the open transactions hold that hold any data. */
+static Size
+average_held(HceAssembler *assembler)
+{
+	HASH_SEQ_STATUS scan;
+	OpenTransaction *entry;
+	Size		sum = 0;
+	Size		holders = 0;
+
+	hash_seq_init(&scan, assembler->open);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		sum += entry->bytes;
+		holders += entry->bytes > 0 ? 1 : 0;
+	}
+	return holders == 0 ? 0 : sum / holders;
+}
+
 /*
  * Make room: release the data of the open transactions that hold most, until
- * half of the limit is free.  A full scan for each, but each frees at least
- * an even share, so the scans are rare.
+ * half of the limit is free.  Each pass releases all that hold the average or
+ * more, hence at least one and of equal ones all: there are few passes
+ * however many transactions there are.
  */
 static void
 release_largest(HceAssembler *assembler)
 {
-	while (assembler->bytes > assembler->limit / 2)
+	Size		average;
+
+	while (assembler->bytes > assembler->limit / 2 &&
+		   (average = average_held(assembler)) > 0)
 	{
 		HASH_SEQ_STATUS scan;
 		OpenTransaction *entry;
-		OpenTransaction *largest = NULL;
 
 		hash_seq_init(&scan, assembler->open);
 		while ((entry = hash_seq_search(&scan)) != NULL)
 		{
-			if (largest == NULL || entry->bytes > largest->bytes)
-				largest = entry;
+			if (entry->bytes < average)
+				continue;
+			for (uint32 i = 0; i < entry->nsegments; i++)
+				release_data(assembler, entry->segments[i].record);
+			entry->bytes = 0;
+			entry->released = true;
 		}
-		if (largest == NULL || largest->bytes == 0)
-			return;
-		for (uint32 i = 0; i < largest->nsegments; i++)
-			release_data(assembler, largest->segments[i].record);
-		largest->bytes = 0;
-		largest->released = true;
 	}
 }
 
@@ -157,6 +176,7 @@ find_or_open(HceAssembler *assembler, TransactionId xid, XLogRecPtr lsn)
 	if (!found)
 	{
 		entry->released = false;
+		entry->prepared = false;
 		entry->first_lsn = lsn;
 		entry->bytes = 0;
 		entry->nsegments = 0;
@@ -168,27 +188,38 @@ find_or_open(HceAssembler *assembler, TransactionId xid, XLogRecPtr lsn)
 }
 
 /*
- * Count the events of the reader's segment by skeleton; it is walked over.
- * A malformed event ends the count: sending it will say so.
+ * Add the events of the reader's segment to the counts by skeleton; it is
+ * walked over.  A malformed event ends the count: sending it will say so.
  */
-static uint32 *
-count_events(HceAssembler *assembler, HceJournalReader *reader)
+static void
+count_events(HceAssembler *assembler, HceJournalReader *reader,
+			 HceSegment *segment)
 {
-	uint32	   *counts = MemoryContextAllocZero(assembler->context,
-												reader->nskeletons * sizeof(uint32));
 	HceJournalEvent event;
 
+	if (segment->counts == NULL)
+		segment->counts = MemoryContextAllocZero(assembler->context,
+												 reader->nskeletons * sizeof(uint32));
 	while (hce_journal_next_event(reader, &event))
-		counts[event.skeleton]++;
-	return counts;
+		segment->counts[event.skeleton]++;
 }
 
+/* The list's next element, for segment "number" of a record. */
 static HceSegment *
-add_segment(OpenTransaction *entry, HceRecord *record, uint32 number,
-			uint32 nevents)
+add_segment(OpenTransaction *entry, HceRecord *record, uint32 number)
 {
 	HceSegment *segment;
 
+	/* a savepoint that was rolled back in between cuts a run in two */
+	if (entry->nsegments > 0)
+	{
+		segment = &entry->segments[entry->nsegments - 1];
+		if (segment->record == record && segment->number + segment->span == number)
+		{
+			segment->span++;
+			return segment;
+		}
+	}
 	if (entry->nsegments == entry->capacity)
 	{
 		entry->capacity *= 4;
@@ -196,10 +227,10 @@ add_segment(OpenTransaction *entry, HceRecord *record, uint32 number,
 										entry->capacity * sizeof(HceSegment));
 	}
 	segment = &entry->segments[entry->nsegments++];
+	memset(segment, 0, sizeof(HceSegment));
 	segment->record = record;
 	segment->number = number;
-	segment->nevents = nevents;
-	segment->counts = NULL;
+	segment->span = 1;
 	record->references++;
 	return segment;
 }
@@ -246,9 +277,10 @@ hce_assembler_add(HceAssembler *assembler, XLogRecPtr lsn,
 		HceSegment *segment;
 
 		entry = find_or_open(assembler, xid, lsn);
-		segment = add_segment(entry, record, number++, nevents);
+		segment = add_segment(entry, record, number++);
+		segment->nevents += nevents;
 		if (reader.nskeletons > 1)
-			segment->counts = count_events(assembler, &reader);
+			count_events(assembler, &reader, segment);
 	}
 	if (reader.skeletons != NULL)
 		pfree(reader.skeletons);
@@ -306,7 +338,6 @@ join_open(HceAssembler *assembler, TransactionId xid, HceCommitted *committed)
 		pfree(entry->segments);
 	}
 	committed->nsegments += entry->nsegments;
-	committed->bytes += entry->bytes;
 	hash_search(assembler->open, &xid, HASH_REMOVE, NULL);
 }
 
@@ -342,7 +373,14 @@ hce_assembler_commit(HceAssembler *assembler, TransactionId xid,
 	committed->commit_lsn = commit_lsn;
 	committed->commit_time = commit_time;
 	for (uint32 i = 0; i < committed->nsegments; i++)
+	{
+		HceRecord  *record = committed->segments[i].record;
+
 		committed->nevents += committed->segments[i].nevents;
+		if (record->data != NULL &&
+			(i == 0 || committed->segments[i - 1].record != record))
+			committed->bytes += record_cost(record);
+	}
 
 	if (slist_is_empty(&assembler->committed))
 		slist_push_head(&assembler->committed, &committed->node);
@@ -364,7 +402,17 @@ drop_open(HceAssembler *assembler, TransactionId xid)
 	if (entry == NULL)
 		return;
 	for (uint32 i = 0; i < entry->nsegments; i++)
+	{
+		HceRecord  *record = entry->segments[i].record;
+
+		/*
+		 * Data that another transaction needs as well may be charged to this
+		 * one; nobody would find it when room is needed, so let it go.
+		 */
+		if (record->references > 1)
+			release_data(assembler, record);
 		free_segment(assembler, &entry->segments[i]);
+	}
 	pfree(entry->segments);
 	hash_search(assembler->open, &xid, HASH_REMOVE, NULL);
 }
@@ -381,17 +429,35 @@ hce_assembler_abort(HceAssembler *assembler, TransactionId xid,
 		drop_open(assembler, subxacts[i]);
 }
 
+static void
+mark_prepared(HceAssembler *assembler, TransactionId xid)
+{
+	OpenTransaction *entry = hash_search(assembler->open, &xid, HASH_FIND, NULL);
+
+	if (entry != NULL)
+		entry->prepared = true;
+}
+
+/* PREPARE TRANSACTION: this one survives a restart of the server. */
+void
+hce_assembler_prepare(HceAssembler *assembler, TransactionId xid,
+					  int nsubxacts, const TransactionId *subxacts)
+{
+	mark_prepared(assembler, xid);
+	for (int i = 0; i < nsubxacts; i++)
+		mark_prepared(assembler, subxacts[i]);
+}
+
 /*
- * Drop what a crash has left open: there is no abort record for it.
+ * The server was shut down, has recovered from a crash or was promoted.
  *
- * Called for each running-xacts record (oldest_running from it) and at start
- * (InvalidTransactionId).  An xid before oldest_running has ended.  That
- * alone is not enough, since an older prepared transaction holds the horizon
- * back for ever, so the others are asked for one by one.
+ * A transaction lost in a crash has no abort record, and its id may be given
+ * to another one at once, so all that was open here is gone, but for what was
+ * prepared.  The alternative, asking for each id whether it is still running,
+ * would take the new owner of an id for the old one.
  */
 void
-hce_assembler_sweep(HceAssembler *assembler, TransactionId oldest_running,
-					HceStillOpen still_open)
+hce_assembler_server_restarted(HceAssembler *assembler)
 {
 	HASH_SEQ_STATUS scan;
 	OpenTransaction *entry;
@@ -399,9 +465,7 @@ hce_assembler_sweep(HceAssembler *assembler, TransactionId oldest_running,
 	hash_seq_init(&scan, assembler->open);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if ((TransactionIdIsValid(oldest_running) &&
-			 TransactionIdPrecedes(entry->xid, oldest_running)) ||
-			!still_open(entry->xid))
+		if (!entry->prepared)
 			drop_open(assembler, entry->xid);
 	}
 }

@@ -27,12 +27,13 @@ typedef struct HceRecord
 	void	   *skeletons[FLEXIBLE_ARRAY_MEMBER];	/* see HceResolve */
 } HceRecord;
 
-/* One segment of a record: consecutive events of one (sub)transaction. */
+/* Consecutive segments of a record that belong to one (sub)transaction. */
 typedef struct HceSegment
 {
 	HceRecord  *record;
-	uint32		number;			/* of the segment in its record */
-	uint32		nevents;
+	uint32		number;			/* of the first one in its record */
+	uint32		span;			/* how many they are */
+	uint32		nevents;		/* in all of them */
 	uint32	   *counts;			/* events per skeleton of the record; NULL
 								 * when it has one skeleton only */
 } HceSegment;
@@ -55,9 +56,6 @@ typedef struct HceCommitted
 	HceSegment *segments;		/* in the order of capture */
 } HceCommitted;
 
-/* Answers whether a transaction can still commit. */
-typedef bool (*HceStillOpen) (TransactionId xid);
-
 extern HceAssembler *hce_assembler_create(MemoryContext context,
 										  Size memory_limit,
 										  HceResolve resolve, void *arg);
@@ -70,9 +68,10 @@ extern HceCommitted *hce_assembler_commit(HceAssembler *assembler,
 										  TimestampTz commit_time);
 extern void hce_assembler_abort(HceAssembler *assembler, TransactionId xid,
 								int nsubxacts, const TransactionId *subxacts);
-extern void hce_assembler_sweep(HceAssembler *assembler,
-								TransactionId oldest_running,
-								HceStillOpen still_open);
+extern void hce_assembler_prepare(HceAssembler *assembler, TransactionId xid,
+								  int nsubxacts,
+								  const TransactionId *subxacts);
+extern void hce_assembler_server_restarted(HceAssembler *assembler);
 extern HceCommitted *hce_assembler_head(HceAssembler *assembler);
 extern void hce_assembler_pop(HceAssembler *assembler);
 extern void hce_assembler_release_segment(HceAssembler *assembler,

@@ -180,18 +180,27 @@ hold_database(Oid dboid)
 	}
 }
 
+/*
+ * May the current user copy a database?  As createdb() decides: who may
+ * create databases, and owns this one or it is a template.
+ */
 static bool
-may_create_databases(void)
+may_copy(Oid dboid)
 {
 	HeapTuple	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	HeapTuple	database = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
 	bool		may = false;
 
+	if (HeapTupleIsValid(role) && HeapTupleIsValid(database))
+		may = superuser() ||
+			(((Form_pg_authid) GETSTRUCT(role))->rolcreatedb &&
+			 (((Form_pg_database) GETSTRUCT(database))->datistemplate ||
+			  hce_compat_database_owner(dboid, GetUserId())));
 	if (HeapTupleIsValid(role))
-	{
-		may = ((Form_pg_authid) GETSTRUCT(role))->rolcreatedb;
 		ReleaseSysCache(role);
-	}
-	return may || superuser();
+	if (HeapTupleIsValid(database))
+		ReleaseSysCache(database);
+	return may;
 }
 
 /* Only who may run the command may send the relay away. */
@@ -221,7 +230,7 @@ hold_template(const CreatedbStmt *statement)
 	}
 	dboid = get_database_oid(template, true);
 	if (OidIsValid(dboid) && hce_shared_find(dboid) != NULL &&
-		may_create_databases())
+		may_copy(dboid))
 		hold_database(dboid);
 }
 

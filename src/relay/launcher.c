@@ -70,13 +70,17 @@ leave(int code, Datum arg)
 static bool
 allows_connections(Oid dboid)
 {
-	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
-	bool		allows;
+	HeapTuple	tuple;
+	bool		allows = false;
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	allows = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
-	ReleaseSysCache(tuple);
+	StartTransactionCommand();
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
+	if (HeapTupleIsValid(tuple))
+	{
+		allows = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
+		ReleaseSysCache(tuple);
+	}
+	CommitTransactionCommand();
 	return allows;
 }
 
@@ -102,8 +106,7 @@ labelled_databases(void)
 											RelationGetDescr(labels), &isnull);
 
 		if (label->classoid != DatabaseRelationId || isnull ||
-			strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0 ||
-			!allows_connections(label->objoid))
+			strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0)
 			continue;
 		MemoryContextSwitchTo(caller);
 		oids = lappend_oid(oids, label->objoid);
@@ -224,8 +227,14 @@ relay_ended(int i)
 			started[i].delay_ms = 0;
 			break;
 		case HCE_EXIT_GONE:
-			db->wanted = false;
-			break;
+
+			/*
+			 * The extension may have been created again since the relay
+			 * looked: the labels decide, as if it had failed meanwhile.
+			 */
+			pg_atomic_write_u32(&hce_shared->databases_changed, 1);
+			SetLatch(MyLatch);
+			/* FALLTHROUGH */
 		case HCE_EXIT_ERROR:
 			/* a relay that ran for long has recovered from what it had */
 			if (now - started[i].started > (int64) LONGEST_DELAY_MS * 1000)
@@ -259,7 +268,8 @@ tend_relays(void)
 		if (started[i].handle != NULL &&
 			GetBackgroundWorkerPid(started[i].handle, &pid) == BGWH_STOPPED)
 			relay_ended(i);
-		if (started[i].handle != NULL || db->hold_pid != 0)
+		/* a relay that an earlier launcher started has no handle here */
+		if (started[i].handle != NULL || db->relay_pid != 0 || db->hold_pid != 0)
 			continue;
 		if (!db->wanted)
 		{
@@ -268,6 +278,8 @@ tend_relays(void)
 			else
 				wait = Min(wait, FIRST_DELAY_MS);
 		}
+		else if (db->next_start <= now && !allows_connections(db->dboid))
+			wait = Min(wait, FIRST_DELAY_MS);
 		else if (db->next_start <= now)
 			start_relay(i);
 		else

@@ -70,6 +70,8 @@ make_configuration(void)
 	set_option(conf, "bootstrap.servers", hce_bootstrap_servers);
 	set_option(conf, "client.id", "hcevents");
 	set_option(conf, "enable.idempotence", "true");
+	/* else a batch that fails for good lets later ones of its key pass */
+	set_option(conf, "enable.gapless.guarantee", "true");
 	set_option(conf, "message.timeout.ms", "0");
 	set_option(conf, "message.send.max.retries", "2147483647");
 	set_option(conf, "linger.ms", "0");
@@ -331,7 +333,7 @@ take_error(HceProducer *producer, rd_kafka_event_t *event)
 
 	strlcpy(producer->error, rd_kafka_event_error_string(event),
 			sizeof(producer->error));
-	if (error == RD_KAFKA_RESP_ERR__FATAL)
+	if (rd_kafka_event_error_is_fatal(event))
 		producer->fatal = true;
 	else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		producer->doubt = true;
@@ -340,7 +342,7 @@ take_error(HceProducer *producer, rd_kafka_event_t *event)
 /*
  * After a fatal error: take all messages back and begin with a new handle.
  * What was in flight may be in Kafka already and will be there twice, with
- * the same event_id; that is the one duplicate this process makes.
+ * the same event_id; these are the only duplicates that this process makes.
  */
 static void
 recover_from_fatal(HceProducer *producer)
@@ -350,12 +352,10 @@ recover_from_fatal(HceProducer *producer)
 	if (producer->in_flight > 0)
 	{
 		rd_kafka_purge(producer->handle,
-					   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+					   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+					   RD_KAFKA_PURGE_F_NON_BLOCKING);
 		return;
 	}
-	for (int i = 0; i < producer->nfailed; i++)
-		producer->events.resent(producer->events.arg,
-								producer->failed[i].number);
 	close_handle(producer);
 	open_handle(producer);
 }

@@ -46,6 +46,7 @@ typedef struct HceProducerEvents
 							const char *key, size_t key_len,
 							const char *value, size_t value_len);
 	void		(*resent) (void *arg, uint64 number);
+	int64		(*timestamp_ms) (void *arg, uint64 number);
 	void	   *arg;
 } HceProducerEvents;
 

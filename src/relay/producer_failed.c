@@ -119,6 +119,8 @@ give_up(HceProducer *producer, const rd_kafka_message_t *message)
 {
 	if (!producer->alone || !is_permanent(message->err))
 		return false;
+	/* nobody will confirm the partition that it was sent to alone */
+	producer->session++;
 	producer->events.refused(producer->events.arg,
 							 (uint64) (uintptr_t) message->_private,
 							 rd_kafka_err2str(message->err),
@@ -139,7 +141,9 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 		.key_len = message->key_len,
 		.value = copy_bytes(producer, message->payload, message->len),
 		.value_len = message->len,
-		.timestamp_ms = rd_kafka_message_timestamp(message, NULL)
+		/* librdkafka tells no timestamp of a message that failed */
+		.timestamp_ms = producer->events.timestamp_ms(producer->events.arg,
+													  (uint64) (uintptr_t) message->_private)
 	};
 
 	if (rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
@@ -159,8 +163,12 @@ void
 hce_producer_message_failed(HceProducer *producer,
 							const rd_kafka_message_t *message)
 {
-	if (!give_up(producer, message))
-		keep_message(producer, message);
+	if (give_up(producer, message))
+		return;
+	if (rd_kafka_message_status(message) == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED)
+		producer->events.resent(producer->events.arg,
+								(uint64) (uintptr_t) message->_private);
+	keep_message(producer, message);
 }
 
 static int
@@ -206,7 +214,10 @@ resend(HceProducer *producer, FailedMessage *failed)
 								 failed->key, failed->key_len,
 								 failed->value, failed->value_len);
 	else
+	{
+		producer->fatal |= rd_kafka_fatal_error(producer->handle, NULL, 0) != 0;
 		return false;
+	}
 	free_failed(failed);
 	return true;
 }

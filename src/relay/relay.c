@@ -273,6 +273,11 @@ check_identity(HceRelay *relay)
 	{
 		relay->stored.timeline = timeline;
 		relay->stored.epoch++;
+		/* durable before anything is sent with it */
+		if (!hce_position_begin())
+			end_relay(HCE_EXIT_GONE);
+		hce_position_put(&relay->stored);
+		XLogFlush(hce_position_commit());
 	}
 }
 
@@ -283,6 +288,7 @@ make_producer(HceRelay *relay)
 		.delivered = hce_relay_delivered,
 		.refused = hce_relay_refused,
 		.resent = hce_relay_resent,
+		.timestamp_ms = hce_relay_timestamp_ms,
 		.arg = relay
 	};
 
@@ -317,6 +323,8 @@ start(void)
 	relay->stored_at_start = relay->stored.settled;
 	relay->resend_to = relay->stored.sent;
 	relay->sent = relay->stored.sent;
+	/* the row may be the unflushed work of the relay before */
+	relay->stored_commit = GetXLogInsertRecPtr();
 	relay->stored_time = GetCurrentTimestamp();
 	relay->poll_time = relay->stored_time;
 
@@ -356,9 +364,13 @@ serve_requests(HceRelay *relay)
 	bool		reset;
 	bool		check;
 
-	CHECK_FOR_INTERRUPTS();
+	/* first: an interrupt may have come with it, and would end us at once */
 	if (ShutdownRequestPending)
+	{
+		ProcDiePending = false;
 		stop(relay, HCE_EXIT_ERROR);
+	}
+	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;
@@ -369,11 +381,11 @@ serve_requests(HceRelay *relay)
 	if (my_database->hold_pid != 0 || my_database->restart_requested)
 		stop(relay, HCE_EXIT_RESTART);
 
-	reset = my_database->reset_requested;
-	check = my_database->check_requested;
-	if (!reset && !check)
+	if (!my_database->reset_requested && !my_database->check_requested)
 		return;
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	reset = my_database->reset_requested;
+	check = my_database->check_requested;
 	my_database->reset_requested = false;
 	my_database->check_requested = false;
 	relay->neighbours = 0;
@@ -408,8 +420,14 @@ wait_time(HceRelay *relay, bool more)
 		wait = BUSY_WAIT;
 	if (pg_atomic_read_u64(&my_database->last_commit_end) > GetFlushRecPtr(NULL))
 		wait = Min(wait, ASYNC_WAIT);
-	if (!hce_assembler_all_visible(relay->assembler))
-		wait = Min(wait, VISIBLE_WAIT);
+	if (hce_assembler_all_visible(relay->assembler))
+		relay->visible_wait = VISIBLE_WAIT;
+	else
+	{
+		/* moments as a rule, but long when a synchronous standby is away */
+		wait = Min(wait, relay->visible_wait);
+		relay->visible_wait = Min(relay->visible_wait * 2, BUSY_WAIT);
+	}
 	if (relay->unstored > 0 || relay->dead != NIL)
 		wait = Min(wait, Max(1, (relay->stored_time + USECS_PER_SEC - now) / 1000 + 1));
 	return wait;
@@ -417,28 +435,33 @@ wait_time(HceRelay *relay, bool more)
 
 /*
  * After a busy turn, nap: writers need not wake us meanwhile.  See NAP_MS.
+ * Returns true after a nap: the next turn must follow, since commits during
+ * the nap have set no latch.
  */
-static void
+static bool
 nap_if_busy(HceRelay *relay, uint64 commits)
 {
 	TimestampTz now;
 	double		interval;
 
 	if (commits == 0)
-		return;
+		return false;
 	now = GetCurrentTimestamp();
 	interval = (double) (now - relay->recent) / (double) commits;
 	relay->recent = now;
 	relay->commit_interval = relay->commit_interval * 0.8 + Min(interval, 10000.0) * 0.2;
 	if (relay->commit_interval >= NAP_BELOW_US)
-		return;
+		return false;
 
+	/* the turn has seen what set the latch; what comes now waits for us */
+	ResetLatch(MyLatch);
 	pg_atomic_write_u32(&my_database->napping, 1);
 	pg_memory_barrier();
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 NAP_MS, PG_WAIT_EXTENSION);
 	pg_atomic_write_u32(&my_database->napping, 0);
 	pg_memory_barrier();
+	return true;
 }
 
 /* One turn; returns whether the next should follow at once. */
@@ -447,6 +470,7 @@ turn(HceRelay *relay)
 {
 	bool		more = false;
 
+	MemoryContextSwitchTo(relay->turn);
 	relay->poll_time = GetCurrentTimestamp();
 	if (relay->producer != NULL)
 		hce_producer_poll(relay->producer);
@@ -454,6 +478,7 @@ turn(HceRelay *relay)
 	{
 		more = hce_relay_read(relay);
 		hce_relay_look_visible(relay);
+		MemoryContextSwitchTo(relay->turn); /* a commit leaves it */
 		more |= hce_relay_send(relay);
 		hce_relay_settle(relay);
 		if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
@@ -489,7 +514,8 @@ run(HceRelay *relay)
 		wait = wait_time(relay, more);
 		if (wait == 0)
 			continue;
-		nap_if_busy(relay, relay->commits_read - commits);
+		if (nap_if_busy(relay, relay->commits_read - commits))
+			continue;
 		(void) WaitEventSetWait(events, wait, &occurred, 1, PG_WAIT_EXTENSION);
 	}
 }
@@ -512,6 +538,31 @@ note_failure(void)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Settings that a relay must have whatever ALTER DATABASE or ALTER ROLE say;
+ * the same as autovacuum's, and no wait for synchronous standbys: the relay
+ * would hang in it, and a lost row only means that it sends again.
+ */
+static void
+override_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"synchronous_commit", "off"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"zero_damaged_pages", "off"},
+		{"session_replication_role", "origin"},
+		{"row_security", "off"}
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* Main function of a relay; the argument is the database's oid. */
 void
 hce_relay_main(Datum arg)
@@ -527,7 +578,7 @@ hce_relay_main(Datum arg)
 	PG_TRY();
 	{
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
-		SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+		override_settings();
 		SetConfigOption("application_name", "hcevents relay", PGC_USERSET, PGC_S_OVERRIDE);
 		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
 		run(start());

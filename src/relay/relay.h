@@ -43,7 +43,7 @@ typedef struct HceRelayType
 typedef struct HceRelaySkeleton
 {
 	HceSkeleton skeleton;
-	uint16		type;
+	int			type;			/* index into the relay's types */
 	HceTopic   *topic;			/* NULL: the name is invalid, or no producer */
 	char	   *topic_name;
 	char	   *event_type;		/* NUL-terminated parts, for headers */
@@ -59,10 +59,12 @@ typedef struct HceCursor
 	uint32		segment;
 	bool		segment_open;
 	HceJournalReader reader;	/* inside the segment */
+	uint32		span_left;		/* segments of the run after this one */
 	uint32		left;			/* events of the segment not yet read */
 	bool		event_read;		/* "event" waits to be sent */
 	HceJournalEvent event;
-	char	   *reread;			/* data of a record read again */
+	XLogRecPtr	reread_lsn;		/* of the record read again, in "reread" */
+	char	   *reread;
 	Size		reread_size;
 } HceCursor;
 
@@ -100,6 +102,7 @@ typedef struct HceRelay
 	TimestampTz ages_time;		/* when rates and ages were computed */
 	int64		foreign_messages;
 	const char *paused;			/* why, or NULL */
+	long		visible_wait;	/* milliseconds, grows while there is one */
 	uint64		commits_read;	/* transactions with events, ever */
 	TimestampTz poll_time;		/* when the reports at hand were taken in */
 	TimestampTz recent;			/* end of the last turn that found commits */
@@ -128,6 +131,7 @@ extern void hce_relay_refused(void *arg, uint64 number, const char *error,
 							  const char *key, size_t key_len,
 							  const char *value, size_t value_len);
 extern void hce_relay_resent(void *arg, uint64 number);
+extern int64 hce_relay_timestamp_ms(void *arg, uint64 number);
 
 /* relay_store.c: settled events to the position row and to shared memory */
 extern void hce_relay_settle(HceRelay *relay);

@@ -3,25 +3,22 @@
  * relay_read.c
  *		The relay's first half: from WAL to visible, committed transactions.
  *
- * Looks at journal records, at ends of transactions and at running-xacts
- * records, and feeds the assembler.  Knows nothing of Kafka.
+ * Looks at journal records, at ends of transactions and at restarts of the
+ * server, and feeds the assembler.  Knows nothing of Kafka.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/rmgr.h"
-#include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_control.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "replication/message.h"
-#include "storage/procarray.h"
-#include "storage/standbydefs.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "compat.h"
 #include "relay/relay.h"
 #include "settings.h"
 
@@ -88,7 +85,7 @@ make_skeleton(HceRelay *relay, HceSlice bytes)
 	made->topic_name = pstrdup(topic);
 	if (valid && relay->producer != NULL)
 		made->topic = hce_producer_topic(relay->producer, topic);
-	made->type = (uint16) hce_relay_type(relay, made->event_type, topic);
+	made->type = hce_relay_type(relay, made->event_type, topic);
 	MemoryContextSwitchTo(old);
 	return made;
 }
@@ -231,6 +228,17 @@ take_abort(HceRelay *relay, XLogReaderState *xlog, bool prepared)
 }
 
 static void
+take_prepare(HceRelay *relay, XLogReaderState *xlog)
+{
+	xl_xact_parsed_prepare parsed;
+
+	ParsePrepareRecord(XLogRecGetInfo(xlog),
+					   (xl_xact_prepare *) XLogRecGetData(xlog), &parsed);
+	hce_assembler_prepare(relay->assembler, parsed.twophase_xid,
+						  parsed.nsubxacts, parsed.subxacts);
+}
+
+static void
 take_xact(HceRelay *relay, XLogReaderState *xlog)
 {
 	if (!hce_assembler_has_open(relay->assembler))
@@ -249,33 +257,22 @@ take_xact(HceRelay *relay, XLogReaderState *xlog)
 		case XLOG_XACT_ABORT_PREPARED:
 			take_abort(relay, xlog, true);
 			break;
-		default:				/* PREPARE keeps everything as it is */
+		case XLOG_XACT_PREPARE:
+			take_prepare(relay, xlog);
+			break;
+		default:
 			break;
 	}
 }
 
-/*
- * Can a transaction that is open in the journal still commit?  Asked in this
- * order, since it may end in between.  An xid whose status is truncated away
- * cannot be asked for; the horizon of running-xacts records deals with it.
- */
-static bool
-still_open(TransactionId xid)
-{
-	if (TransactionIdPrecedes(xid, hce_compat_oldest_clog_xid()))
-		return true;
-	return TransactionIdIsInProgress(xid) || TransactionIdDidCommit(xid);
-}
-
+/* Records that say that the server has come up anew, see the assembler. */
 static void
-take_standby(HceRelay *relay, XLogReaderState *xlog)
+take_server(HceRelay *relay, XLogReaderState *xlog)
 {
-	xl_running_xacts *running = (xl_running_xacts *) XLogRecGetData(xlog);
+	uint8		info = XLogRecGetInfo(xlog) & ~XLR_INFO_MASK;
 
-	if ((XLogRecGetInfo(xlog) & ~XLR_INFO_MASK) == XLOG_RUNNING_XACTS &&
-		hce_assembler_has_open(relay->assembler))
-		hce_assembler_sweep(relay->assembler, running->oldestRunningXid,
-							still_open);
+	if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)
+		hce_assembler_server_restarted(relay->assembler);
 }
 
 /*
@@ -304,8 +301,8 @@ hce_relay_read(HceRelay *relay)
 			case RM_XACT_ID:
 				take_xact(relay, xlog);
 				break;
-			case RM_STANDBY_ID:
-				take_standby(relay, xlog);
+			case RM_XLOG_ID:
+				take_server(relay, xlog);
 				break;
 			default:
 				break;

@@ -22,6 +22,14 @@
 /* Events sent in one turn of the loop, so that reports are served. */
 #define SEND_PER_TURN	5000
 
+/*
+ * Events between the settled prefix and the last one sent.  One event that
+ * Kafka does not acknowledge, while others pass it, must neither fill memory
+ * nor let the position fall behind without end: after a crash all that is
+ * beyond the position is sent again.
+ */
+#define MAX_UNSETTLED	60000
+
 #define POSITION_TEXT	40		/* epoch, 16 and 8 hex digits, dashes */
 #define FIXED_HEADERS	7
 #define MAX_HEADERS		64
@@ -43,6 +51,8 @@ segment_data(HceRelay *relay, HceRecord *record)
 
 	if (record->data != NULL)
 		return record->data;
+	if (cursor->reread_lsn == record->lsn)
+		return cursor->reread;
 	if (relay->reread == NULL)
 		relay->reread = hce_wal_reader_create(relay->context);
 	hce_wal_reader_seek(relay->reread, record->lsn);
@@ -61,8 +71,17 @@ segment_data(HceRelay *relay, HceRecord *record)
 		cursor->reread_size = record->len;
 		cursor->reread = MemoryContextAllocHuge(relay->context, record->len);
 	}
+	cursor->reread_lsn = record->lsn;
 	memcpy(cursor->reread, message->message + message->prefix_size, record->len);
 	return cursor->reread;
+}
+
+static void
+malformed(XLogRecPtr lsn)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_DATA_CORRUPTED),
+			errmsg("malformed journal record at %X/%X", LSN_FORMAT_ARGS(lsn)));
 }
 
 /* Place the cursor before the first event of its segment. */
@@ -79,14 +98,12 @@ open_segment(HceRelay *relay, const HceCommitted *committed)
 							 segment->record->len);
 	for (uint32 i = 0; found && i <= segment->number; i++)
 		found = hce_journal_next_segment(&cursor->reader, &xid, &cursor->left);
+	cursor->span_left = segment->span - 1;
 	if (cursor->reader.skeletons != NULL)
 		pfree(cursor->reader.skeletons);
 	cursor->reader.skeletons = NULL;
-	if (!found || cursor->left != segment->nevents)
-		ereport(ERROR,
-				errcode(ERRCODE_DATA_CORRUPTED),
-				errmsg("malformed journal record at %X/%X",
-					   LSN_FORMAT_ARGS(segment->record->lsn)));
+	if (!found)
+		malformed(segment->record->lsn);
 	cursor->segment_open = true;
 }
 
@@ -98,25 +115,31 @@ next_event(HceRelay *relay, HceCommitted *committed)
 
 	while (!cursor->event_read)
 	{
-		if (cursor->segment_open && cursor->left == 0)
+		TransactionId xid;
+
+		if (cursor->segment == committed->nsegments)
+			return false;
+		if (!cursor->segment_open)
+			open_segment(relay, committed);
+		else if (cursor->left > 0)
+		{
+			if (!hce_journal_next_event(&cursor->reader, &cursor->event))
+				malformed(committed->segments[cursor->segment].record->lsn);
+			cursor->event_read = true;
+		}
+		else if (cursor->span_left > 0)
+		{
+			if (!hce_journal_next_segment(&cursor->reader, &xid, &cursor->left))
+				malformed(committed->segments[cursor->segment].record->lsn);
+			cursor->span_left--;
+		}
+		else
 		{
 			hce_assembler_release_segment(relay->assembler, committed,
 										  cursor->segment);
 			cursor->segment++;
 			cursor->segment_open = false;
 		}
-		if (cursor->segment == committed->nsegments)
-			return false;
-		if (!cursor->segment_open)
-			open_segment(relay, committed);
-		if (cursor->left == 0)
-			continue;
-		if (!hce_journal_next_event(&cursor->reader, &cursor->event))
-			ereport(ERROR,
-					errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("malformed journal record at %X/%X",
-						   LSN_FORMAT_ARGS(committed->segments[cursor->segment].record->lsn)));
-		cursor->event_read = true;
 	}
 	return true;
 }
@@ -128,6 +151,13 @@ event_done(HceCursor *cursor)
 	cursor->event_read = false;
 	cursor->left--;
 	cursor->index++;
+}
+
+/* Kafka's timestamp of an event is the time of its commit. */
+static int64
+kafka_time(TimestampTz commit_time)
+{
+	return commit_time / 1000 + EPOCH_SHIFT_MS;
 }
 
 static char *
@@ -175,8 +205,11 @@ register_event(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	in_flight.settled = (uint8) settled;
 	in_flight.resent = hce_position_before(in_flight.position, relay->resend_to);
 	hce_settle_add(relay->settle, &in_flight);
-	relay->sent.lsn = committed->commit_lsn;
-	relay->sent.index = relay->cursor.index + 1;
+	if (!in_flight.resent)
+	{
+		relay->sent = in_flight.position;
+		relay->sent.index++;
+	}
 }
 
 static char *
@@ -349,7 +382,7 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 		message.key_len = parts.key.len;
 		message.value = envelope;
 		message.value_len = len;
-		message.timestamp_ms = committed->commit_time / 1000 + EPOCH_SHIFT_MS;
+		message.timestamp_ms = kafka_time(committed->commit_time);
 		message.headers = headers;
 		message.nheaders = make_headers(relay, skeleton, &parts, id_text,
 										position_text, position, headers);
@@ -419,6 +452,8 @@ hce_relay_send(HceRelay *relay)
 		{
 			if (sent++ == SEND_PER_TURN)
 				return true;
+			if (hce_settle_count(relay->settle) >= MAX_UNSETTLED)
+				return false;
 			if (!skip_settled(relay, committed) && !send_event(relay, committed))
 				return false;
 			event_done(cursor);
@@ -457,6 +492,15 @@ hce_relay_refused(void *arg, uint64 number, const char *error,
 	bury(relay, event->skeleton, event->position, event->commit_time, id,
 		 key_text, "refused", error, envelope);
 	hce_settle_done(relay->settle, number, HCE_DEAD);
+}
+
+/* Producer's question: the timestamp of an event in flight. */
+int64
+hce_relay_timestamp_ms(void *arg, uint64 number)
+{
+	HceRelay   *relay = arg;
+
+	return kafka_time(hce_settle_event(relay->settle, number)->commit_time);
 }
 
 /* Producer's callback: an event may be in Kafka already and is sent again. */

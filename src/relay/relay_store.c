@@ -177,7 +177,14 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 {
 	uint64		idle_bytes = (uint64) (8 + relay->neighbours) * wal_segment_size;
 
-	if (relay->unstored > 0 || relay->dead != NIL)
+	/* an idle relay's slot must not be the one that is given up for space */
+	if (max_slot_wal_keep_size_mb >= 0)
+		idle_bytes = Min(idle_bytes, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 4);
+
+	/* who saw flush() return true finds the dead letter in its table */
+	if (relay->dead != NIL)
+		return true;
+	if (relay->unstored > 0)
 		return relay->unstored >= STORE_EVENTS ||
 			now - relay->stored_time >= STORE_INTERVAL_US;
 	return needed_wal(relay) > relay->stored.restart_lsn + idle_bytes;
@@ -241,11 +248,10 @@ hce_relay_store(HceRelay *relay)
 	hce_position_put(&relay->stored);
 	store_counters(relay);
 	store_dead_letters(relay);
-	relay->dead_total = hce_position_dead_count();
-	relay->gaps = hce_position_gap_count();
 	relay->stored_commit = hce_position_commit();
 	MemoryContextSwitchTo(old);
 
+	relay->dead_total += list_length(relay->dead);
 	foreach(cell, relay->dead)
 		free_dead_letter(lfirst(cell));
 	list_free(relay->dead);

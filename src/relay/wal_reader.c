@@ -34,6 +34,7 @@
 
 struct HceWalReader
 {
+	MemoryContext context;
 	XLogReaderState *xlog;
 	XLogRecPtr	limit;			/* flush pointer, as last looked up */
 	TimeLineID	timeline;		/* the server's, at the same moment */
@@ -141,6 +142,7 @@ hce_wal_reader_create(MemoryContext context)
 	MemoryContext old = MemoryContextSwitchTo(context);
 	HceWalReader *reader = palloc0(sizeof(HceWalReader));
 
+	reader->context = context;
 	reader->buffer = palloc(READ_AHEAD);
 	reader->file = -1;
 	reader->xlog = XLogReaderAllocate(wal_segment_size, NULL,
@@ -187,8 +189,12 @@ hce_wal_reader_seek(HceWalReader *reader, XLogRecPtr lsn)
 XLogRecPtr
 hce_wal_reader_find(HceWalReader *reader, XLogRecPtr lsn)
 {
+	MemoryContext old;
+
 	hce_wal_reader_refresh(reader);
+	old = MemoryContextSwitchTo(reader->context);
 	lsn = XLogFindNextRecord(reader->xlog, lsn);
+	MemoryContextSwitchTo(old);
 	return XLogRecPtrIsInvalid(lsn) ? GetXLogInsertRecPtr() : lsn;
 }
 
@@ -222,9 +228,13 @@ hce_wal_reader_has(XLogRecPtr lsn)
 XLogReaderState *
 hce_wal_reader_next(HceWalReader *reader)
 {
+	MemoryContext old = MemoryContextSwitchTo(reader->context);
 	char	   *message;
+	XLogRecord *record = XLogReadRecord(reader->xlog, &message);
 
-	if (XLogReadRecord(reader->xlog, &message) != NULL)
+	/* it allocates its buffers when it first needs them */
+	MemoryContextSwitchTo(old);
+	if (record != NULL)
 	{
 		reader->last = reader->xlog->ReadRecPtr;
 		reader->end = reader->xlog->EndRecPtr;
