@@ -1,6 +1,10 @@
 # The relay killed and the server crashed under load: nothing is missing,
 # nothing is there that was not committed, what comes twice is the same event,
 # and the counters are exact.
+#
+# HCE_LOAD_EVENTS, HCE_LOAD_RATE (0: as fast as it goes), HCE_RELAY_KILLS,
+# HCE_SERVER_CRASHES and HCE_BROKER_RESTARTS set the size; the release run is
+# 1000000, 0, 10, 5 and 5.
 
 use strict;
 use warnings;
@@ -13,7 +17,16 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $events = 20000;
+my $events = $ENV{HCE_LOAD_EVENTS} // 20000;
+my $rate = $ENV{HCE_LOAD_RATE} // 300;
+my $relay_kills = $ENV{HCE_RELAY_KILLS} // 2;
+my $server_crashes = $ENV{HCE_SERVER_CRASHES} // 2;
+my $broker_restarts = $ENV{HCE_BROKER_RESTARTS} // 1;
+
+# What one crash may send again: the events since the last position row, and
+# those in flight (src/relay: STORE_EVENTS, MAX_IN_FLIGHT).
+my $duplicates_a_crash = 10000 + 15000;
+
 my $kafka = HceTest::Kafka->start;
 my $node = hce_node('main', kafka => $kafka, conf => <<'CONF');
 wal_level = replica
@@ -25,11 +38,11 @@ my ($load_out, $load_err) = ('', '');
 my $load = IPC::Run::start(
 	[
 		hce_top() . '/test/load/run', '--events', $events, '--tolerant',
-		'--clients', 4, '--chunk', 3, '--rate', 300,
+		'--clients', 8, '--chunk', 3, '--rate', $rate,
 		'--conninfo', $node->connstr('postgres')
 	],
 	'<', \undef, '>', \$load_out, '2>', \$load_err,
-	IPC::Run::timeout(150));
+	IPC::Run::timeout(150 + $events / 500));
 
 sub ask
 {
@@ -49,27 +62,52 @@ sub reach
 			);
 			return defined $answer && $answer eq 't';
 		},
-		60);
+		60 + $events / 1000);
 }
 
-foreach my $count (2000, 6000)
+# The faults in turn, evenly over the load.
+my %left = (
+	relay => $relay_kills,
+	server => $server_crashes,
+	broker => $broker_restarts);
+my %fault = (
+	relay => sub {
+		ok(kill('KILL', ask('SELECT relay_pid FROM hcevents.status')), 'killed the relay');
+	},
+	server => sub {
+		$node->stop('immediate');
+		$node->start;
+		pass('crashed the server');
+	},
+	broker => sub {
+		$kafka->stop;
+		$kafka->start_again;
+		pass('restarted the broker');
+	});
+my $faults = $relay_kills + $server_crashes + $broker_restarts;
+my $done = 0;
+while ($done < $faults)
 {
-	ok(reach($count), "$count events are written");
-	my $pid = ask('SELECT relay_pid FROM hcevents.status');
-	ok(kill('KILL', $pid), 'killed the relay');
-}
-foreach my $count (10000, 14000)
-{
-	ok(reach($count), "$count events are written");
-	$node->stop('immediate');
-	$node->start;
+	foreach my $kind (grep { $left{$_} > 0 } sort keys %left)
+	{
+		my $count = int($events * ++$done / ($faults + 1));
+
+		$left{$kind}--;
+		ok(reach($count), "$count events are written, a relay delivers");
+		$fault{$kind}->();
+	}
 }
 $load->finish;
 is($load->result(0), 0, 'the load has ended well') or diag($load_err);
 note($load_out);
 
 hce_flush($node);
-my $counts = hce_verify($node, $kafka, arguments => ['--allow-duplicates'],
+my $counts = hce_verify(
+	$node, $kafka,
+	arguments => [
+		'--allow-duplicates', '--max-duplicates',
+		$duplicates_a_crash * ($relay_kills + $server_crashes)
+	],
 	name => 'all arrived, what came twice is the same');
 is($counts->{missing}, 0, 'nothing is missing');
 is($counts->{phantom}, 0, 'nothing is there that was not committed');
