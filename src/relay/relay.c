@@ -3,9 +3,9 @@
  * relay.c
  *		The background worker that delivers one database's journal.
  *
- * Owns the process: its start from the position row, its loop, its waits and
- * its end.  The work of a turn is in relay_read.c, relay_send.c and
- * relay_store.c.
+ * Owns the process: its place in shared memory, its loop, its waits and its
+ * end.  Its beginning is in relay_start.c, the work of a turn in relay_read.c,
+ * relay_send.c and relay_store.c.
  *
  * No transaction is open while the relay waits, and it never waits for Kafka:
  * librdkafka's threads do, and wake it through a pipe.
@@ -16,8 +16,6 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -34,7 +32,6 @@
 #include "relay/exit_guard.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
-#include "relay/slot.h"
 #include "settings.h"
 
 /* Waits, in milliseconds. */
@@ -82,8 +79,8 @@ leave(int code, Datum arg)
 }
 
 /* End the process; the launcher acts on the reason. */
-static void
-end_relay(HceExit reason)
+void
+hce_relay_end(HceExit reason)
 {
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	my_database->exit_reason = reason;
@@ -187,157 +184,6 @@ show_state(HceRelay *relay)
 }
 
 /*
- * Record a stretch of journal that is lost, and begin behind it.  The gap is
- * durable before the relay goes on.
- */
-static void
-record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
-{
-	XLogRecPtr	from = relay->stored.restart_lsn;
-	XLogRecPtr	end;
-
-	ereport(WARNING,
-			errmsg("journal of database \"%s\" between %X/%X and %X/%X is lost: %s",
-				   relay->database, LSN_FORMAT_ARGS(from), LSN_FORMAT_ARGS(to), cause),
-			errhint("Events committed there were not delivered; see hcevents.gaps."));
-	relay->stored.restart_lsn = to;
-	relay->stored.settled.lsn = Max(relay->stored.settled.lsn, to);
-	if (relay->stored.settled.lsn == to)
-		relay->stored.settled.index = 0;
-	if (!hce_position_begin())
-		end_relay(HCE_EXIT_GONE);
-	hce_position_put_gap(from, to, relay->stored.written, cause);
-	hce_position_put(&relay->stored);
-	end = hce_position_commit();
-	XLogFlush(end);
-}
-
-/*
- * Acquire the slot and hold it against the row, which is the authority: WAL
- * that the row needs and that is gone is a gap.  Whether it is gone is asked
- * of the files: the server forgets at a restart what it has removed.
- */
-static void
-open_journal(HceRelay *relay)
-{
-	bool		created;
-	const char *cause = "the replication slot was moved";
-	XLogRecPtr	kept = hce_slot_acquire(MyDatabaseId, &created);
-
-	if (created)
-		cause = "the replication slot was missing";
-	if (XLogRecPtrIsInvalid(kept))
-	{
-		cause = "the replication slot was invalidated (max_slot_wal_keep_size)";
-		kept = hce_slot_renew(MyDatabaseId);
-	}
-	relay->wal = hce_wal_reader_create(relay->context);
-	if (kept > relay->stored.restart_lsn)
-	{
-		/* keep what the row needs, then look whether it is there */
-		hce_slot_advance(relay->stored.restart_lsn);
-		if (!hce_wal_reader_has(relay->stored.restart_lsn))
-		{
-			/* somebody may have moved the slot into the middle of a record */
-			kept = hce_wal_reader_find(relay->wal, kept);
-			record_gap(relay, kept, cause);
-			hce_slot_advance(kept);
-		}
-	}
-	else if (!hce_wal_reader_has(relay->stored.restart_lsn))
-	{
-		kept = hce_wal_reader_find(relay->wal, GetRedoRecPtr());
-		record_gap(relay, kept, "the WAL was removed");
-		hce_slot_advance(kept);
-	}
-	relay->slot_lsn = hce_slot_restart_lsn();
-	hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
-}
-
-/*
- * Compare the row with where we are.  A database that was copied stays
- * paused, so that a clone never publishes to production.
- */
-static void
-check_identity(HceRelay *relay)
-{
-	TimeLineID	timeline = GetWALInsertionTimeLine();
-
-	if (relay->stored.system_identifier != GetSystemIdentifier() ||
-		relay->stored.database_oid != MyDatabaseId)
-	{
-		relay->paused = "copied database";
-		return;
-	}
-	if (relay->stored.timeline != timeline)
-	{
-		relay->stored.timeline = timeline;
-		relay->stored.epoch++;
-		/* durable before anything is sent with it */
-		if (!hce_position_begin())
-			end_relay(HCE_EXIT_GONE);
-		hce_position_put(&relay->stored);
-		XLogFlush(hce_position_commit());
-	}
-}
-
-static HceProducer *
-make_producer(HceRelay *relay)
-{
-	HceProducerEvents events = {
-		.delivered = hce_relay_delivered,
-		.refused = hce_relay_refused,
-		.resent = hce_relay_resent,
-		.timestamp_ms = hce_relay_timestamp_ms,
-		.arg = relay
-	};
-
-	return hce_producer_create(relay->context, &events);
-}
-
-static HceRelay *
-start(void)
-{
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
-												  "hcevents relay",
-												  ALLOCSET_DEFAULT_SIZES);
-	HceRelay   *relay = MemoryContextAllocZero(context, sizeof(HceRelay));
-	char	   *name;
-
-	relay->context = context;
-	relay->turn = AllocSetContextCreate(context, "hcevents relay turn",
-										ALLOCSET_DEFAULT_SIZES);
-	relay->shared = my_database;
-	StartTransactionCommand();
-	name = get_database_name(MyDatabaseId);
-	strlcpy(relay->database, name != NULL ? name : "?", NAMEDATALEN);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-
-	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
-		end_relay(HCE_EXIT_GONE);
-	hce_relay_settings_remember();
-	check_identity(relay);
-	if (relay->paused == NULL)
-		open_journal(relay);
-	relay->stored_at_start = relay->stored.settled;
-	relay->resend_to = relay->stored.sent;
-	relay->sent = relay->stored.sent;
-	/* the row may be the unflushed work of the relay before */
-	relay->stored_commit = GetXLogInsertRecPtr();
-	relay->stored_time = GetCurrentTimestamp();
-	relay->poll_time = relay->stored_time;
-
-	if (hce_enabled && relay->paused == NULL)
-		relay->producer = make_producer(relay);
-	relay->settle = hce_settle_create(context);
-	relay->assembler = hce_assembler_create(context, (Size) hce_relay_memory * 1024,
-											hce_relay_resolve, relay);
-	hce_relay_restore_counters(relay);
-	return relay;
-}
-
-/*
  * End in order: give up the slot first, since others may wait for it, then
  * give Kafka a second to acknowledge, then write how far that came.
  */
@@ -354,7 +200,7 @@ stop(HceRelay *relay, HceExit reason)
 		if (relay->unstored > 0 || relay->dead != NIL)
 			(void) hce_relay_store(relay);
 	}
-	end_relay(reason);
+	hce_relay_end(reason);
 }
 
 /* Obey what others have asked for. */
@@ -581,7 +427,7 @@ hce_relay_main(Datum arg)
 		override_settings();
 		SetConfigOption("application_name", "hcevents relay", PGC_USERSET, PGC_S_OVERRIDE);
 		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
-		run(start());
+		run(hce_relay_start(my_database));
 	}
 	PG_CATCH();
 	{

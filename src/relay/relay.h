@@ -118,6 +118,10 @@ extern PGDLLEXPORT void hce_launcher_main(Datum arg);
 
 /* relay.c */
 extern PGDLLEXPORT void hce_relay_main(Datum arg);
+extern void hce_relay_end(HceExit reason);
+
+/* relay_start.c: from the position row to a relay that may read */
+extern HceRelay *hce_relay_start(HceDatabase *shared);
 
 /* relay_read.c: WAL to committed transactions */
 extern bool hce_relay_read(HceRelay *relay);
