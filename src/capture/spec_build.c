@@ -53,6 +53,20 @@ report_problem(Builder *builder, int sqlerrcode, char *problem,
 	builder->spec->problem = problem;
 }
 
+/* The number of a column that is not dropped, by its name. */
+static AttrNumber
+column_number(TupleDesc tupdesc, const char *name)
+{
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return att->attnum;
+	}
+	return InvalidAttrNumber;
+}
+
 /*
  * Find the column that an element of a column list means.
  *
@@ -64,25 +78,14 @@ AttrNumber
 hce_spec_find_column(TupleDesc tupdesc, const char *element, char **published)
 {
 	const char *colon = strchr(element, ':');
+	AttrNumber	number = column_number(tupdesc, element);
 
-	for (int pass = 0; pass < 2; pass++)
-	{
-		const char *name = pass == 0 ? element : colon + 1;
-
-		if (pass == 1 && colon == NULL)
-			break;
-		for (int i = 0; i < tupdesc->natts; i++)
-		{
-			Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-
-			if (att->attisdropped || strcmp(NameStr(att->attname), name) != 0)
-				continue;
-			*published = pass == 0 ? pstrdup(element) :
-				pnstrdup(element, colon - element);
-			return att->attnum;
-		}
-	}
-	return InvalidAttrNumber;
+	if (number != InvalidAttrNumber)
+		*published = pstrdup(element);
+	else if (colon != NULL &&
+			 (number = column_number(tupdesc, colon + 1)) != InvalidAttrNumber)
+		*published = pnstrdup(element, colon - element);
+	return number;
 }
 
 /* The names of the primary key's columns, in its order; NIL if none. */

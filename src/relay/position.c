@@ -19,11 +19,13 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "pgstat.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
@@ -83,15 +85,32 @@ static Statement insert_gap = {
 };
 
 /*
+ * Lock the extension against being dropped until the transaction ends.
+ * DROP EXTENSION takes this lock first, so that the two wait for each other
+ * here and nowhere else: once in their tables they would deadlock.  Returns
+ * false when the extension is gone.
+ */
+static bool
+lock_extension(void)
+{
+	Oid			extension = get_extension_oid("hcevents", true);
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	return get_extension_oid("hcevents", true) == extension;
+}
+
+/*
  * Begin a transaction on the relay's tables.  Returns false, with no
- * transaction, when the extension is gone.
+ * transaction, when the extension is gone.  Waits while DROP EXTENSION runs.
  */
 bool
 hce_position_begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	if (!OidIsValid(get_extension_oid("hcevents", true)))
+	if (!lock_extension())
 	{
 		AbortCurrentTransaction();
 		return false;

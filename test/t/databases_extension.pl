@@ -180,6 +180,42 @@ is($node->safe_psql('postgres', q{SELECT hcevents.flush('15 s')}),
 	't', 'made again while the old relay leaves: its events are delivered');
 remains_is('1|1|1', 'and it has a slot, a relay and a label');
 
+# DROP EXTENSION and a relay that writes its tables meet at one lock, that of
+# the extension: were it the tables', each could hold one that the other wants.
+
+my $holder = IPC::Run::start(
+	[ 'psql', '-XqAt', '-d', $node->connstr('postgres') ],
+	'<', \my $holder_in, '>', \my $holder_out, '2>', \my $holder_err,
+	IPC::Run::timeout(60));
+$holder_in = "BEGIN; LOCK TABLE hcevents.position; SELECT 'locked';\n";
+$holder->pump until $holder_out =~ /locked/;
+$node->safe_psql('postgres', q{INSERT INTO things (name) VALUES ('stored')});
+my $waits = q{EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+	WHERE NOT l.granted AND %s)};
+ok( $node->poll_query_until('postgres',
+		'SELECT ' . sprintf($waits, q{a.backend_type = 'hcevents relay'})),
+	'the relay waits to write its row');
+my $dropper = IPC::Run::start(
+	[
+		'psql', '-Xq', '-d', $node->connstr('postgres'), '-c',
+		'DROP EXTENSION hcevents CASCADE'
+	],
+	'<', \undef, '>', \my $dropper_out, '2>', \my $dropper_err,
+	IPC::Run::timeout(60));
+ok( $node->poll_query_until('postgres',
+		'SELECT ' . sprintf($waits,
+			q{a.query LIKE 'DROP EXTENSION%' AND l.locktype = 'object' AND l.classid = 'pg_extension'::regclass})),
+	'DROP EXTENSION waits for it at the extension, not in the tables');
+$holder_in .= "ROLLBACK;\n\\q\n";
+$holder->finish;
+$dropper->finish;
+is($dropper->result(0), 0, 'then it drops the extension') or diag($dropper_err);
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION hcevents;
+SELECT hcevents.attach('things', 'thing', columns => '{name}');
+SQL
+remains_is('1|1|1', 'which can be made again');
+
 # A crash right after each
 
 $node->safe_psql('postgres', 'DROP EXTENSION hcevents CASCADE');
