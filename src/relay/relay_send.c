@@ -28,7 +28,7 @@
  * nor let the position fall behind without end: after a crash all that is
  * beyond the position is sent again.
  */
-#define MAX_UNSETTLED	60000
+#define MAX_UNSETTLED	200000
 
 #define POSITION_TEXT	40		/* epoch, 16 and 8 hex digits, dashes */
 #define FIXED_HEADERS	7

@@ -25,7 +25,7 @@ my $broker_restarts = $ENV{HCE_BROKER_RESTARTS} // 1;
 
 # What one crash may send again: the events since the last position row, and
 # those in flight (src/relay: STORE_EVENTS, MAX_IN_FLIGHT).
-my $duplicates_a_crash = 10000 + 15000;
+my $duplicates_a_crash = 10000 + 50000;
 
 my $kafka = HceTest::Kafka->start;
 my $node = hce_node('main', kafka => $kafka, conf => <<'CONF');
