@@ -352,6 +352,7 @@ run(HceRelay *relay)
 	{
 		uint64		commits = relay->commits_read;
 		bool		more;
+		bool		away;
 		long		wait;
 
 		ResetLatch(MyLatch);
@@ -362,7 +363,14 @@ run(HceRelay *relay)
 			continue;
 		if (nap_if_busy(relay, relay->commits_read - commits))
 			continue;
+
+		/* nothing can be sent: spare the writers a signal for each commit */
+		away = relay->producer != NULL && !hce_producer_connected(relay->producer);
+		if (away)
+			pg_atomic_write_u32(&my_database->napping, 1);
 		(void) WaitEventSetWait(events, wait, &occurred, 1, PG_WAIT_EXTENSION);
+		if (away)
+			pg_atomic_write_u32(&my_database->napping, 0);
 	}
 }
 

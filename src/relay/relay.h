@@ -95,6 +95,7 @@ typedef struct HceRelay
 	HcePosition sent;			/* first event never sent */
 	uint64		unstored;		/* events settled since the row was written */
 	TimestampTz stored_time;
+	TimestampTz idle_looked;	/* when an idle relay last looked at its WAL */
 	XLogRecPtr	stored_commit;	/* end of the row's commit */
 	XLogRecPtr	slot_lsn;		/* what the slot keeps */
 	bool		clear_counters;	/* the table's rows are to go */

@@ -187,6 +187,11 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 	if (relay->unstored > 0)
 		return relay->unstored >= STORE_EVENTS ||
 			now - relay->stored_time >= STORE_INTERVAL_US;
+
+	/* walks over all that is pending, which is much while Kafka is away */
+	if (now - relay->idle_looked < STORE_INTERVAL_US)
+		return false;
+	relay->idle_looked = now;
 	return needed_wal(relay) > relay->stored.restart_lsn + idle_bytes;
 }
 
