@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/varlena.h"
 
 #include "settings.h"
 
@@ -29,10 +30,15 @@ char	   *hce_topic_prefix;
 char	   *hce_topic;
 char	   *hce_source;
 char	   *hce_schema_version;
+char	   *hce_headers;
 int			hce_max_event_size;
 int			hce_relay_memory;
 
 uint64		hce_envelope_generation = 1;
+
+const char *const hce_header_names[HCE_HEADERS] = {
+	"event_id", "event_type", "content-type", "source", "db", "table", "position"
+};
 
 static bool
 is_topic_char(char c)
@@ -102,6 +108,55 @@ check_not_empty(char **newval, void **extra, GucSource source)
 		return false;
 	}
 	return true;
+}
+
+/*
+ * Which headers a list of their names, as in hcevents.headers, asks for:
+ * fills wanted[HCE_HEADERS].  Returns false for anything else than a list of
+ * known names; *unknown is then the name that is not one, or NULL.  Allocates
+ * in the current memory context.
+ */
+bool
+hce_headers_parse(const char *list, bool *wanted, const char **unknown)
+{
+	List	   *names;
+	ListCell   *cell;
+
+	memset(wanted, 0, HCE_HEADERS * sizeof(bool));
+	*unknown = NULL;
+	if (!SplitIdentifierString(pstrdup(list), ',', &names))
+		return false;
+	foreach(cell, names)
+	{
+		const char *name = lfirst(cell);
+		int			number = 0;
+
+		while (number < HCE_HEADERS && strcmp(name, hce_header_names[number]) != 0)
+			number++;
+		if (number == HCE_HEADERS)
+		{
+			*unknown = name;
+			return false;
+		}
+		wanted[number] = true;
+	}
+	return true;
+}
+
+static bool
+check_headers(char **newval, void **extra, GucSource source)
+{
+	bool		wanted[HCE_HEADERS];
+	const char *unknown;
+
+	if (hce_headers_parse(*newval, wanted, &unknown))
+		return true;
+	if (unknown != NULL)
+		GUC_check_errdetail("There is no header \"%s\".", unknown);
+	else
+		GUC_check_errdetail("List syntax is invalid.");
+	GUC_check_errhint("The headers are event_id, event_type, content-type, source, db, table and position.");
+	return false;
 }
 
 static void
@@ -196,6 +251,12 @@ hce_settings_init(void)
 							   NULL, &hce_schema_version, "1.0",
 							   PGC_SUSET, 0, check_not_empty,
 							   assign_envelope_part, NULL);
+	DefineCustomStringVariable("hcevents.headers",
+							   "Headers that each message carries.",
+							   "A list; the names of event_id, event_type, content-type, source, db, table and position that are wanted.",
+							   &hce_headers,
+							   "event_id, event_type, content-type, source, db, table, position",
+							   PGC_SUSET, 0, check_headers, NULL, NULL);
 	DefineCustomIntVariable("hcevents.max_event_size",
 							"Largest envelope that is captured.",
 							"A larger one becomes a dead letter that holds its metadata only.",

@@ -14,6 +14,7 @@ extern char *hce_topic_prefix;
 extern char *hce_topic;
 extern char *hce_source;
 extern char *hce_schema_version;
+extern char *hce_headers;
 extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
 
@@ -23,7 +24,24 @@ extern int	hce_relay_memory;	/* kB */
  */
 extern uint64 hce_envelope_generation;
 
+/* The headers of a message, in the order in which they are sent. */
+typedef enum HceHeaderName
+{
+	HCE_HEADER_EVENT_ID,
+	HCE_HEADER_EVENT_TYPE,
+	HCE_HEADER_CONTENT_TYPE,
+	HCE_HEADER_SOURCE,
+	HCE_HEADER_DB,
+	HCE_HEADER_TABLE,
+	HCE_HEADER_POSITION,
+	HCE_HEADERS
+} HceHeaderName;
+
+extern const char *const hce_header_names[HCE_HEADERS];
+
 extern void hce_settings_init(void);
+extern bool hce_headers_parse(const char *list, bool *wanted,
+							  const char **unknown);
 extern bool hce_topic_name(const char *event_type, const char *schema,
 						   char *topic, Size size);
 

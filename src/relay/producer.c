@@ -209,11 +209,15 @@ hce_producer_topic_name(const HceTopic *topic)
 	return topic->name;
 }
 
+/* A message's headers, NULL for none. */
 static rd_kafka_headers_t *
 make_headers(const HceMessage *message)
 {
-	rd_kafka_headers_t *headers = rd_kafka_headers_new(message->nheaders);
+	rd_kafka_headers_t *headers;
 
+	if (message->nheaders == 0)
+		return NULL;
+	headers = rd_kafka_headers_new(message->nheaders);
 	for (int i = 0; i < message->nheaders; i++)
 		rd_kafka_header_add(headers, message->headers[i].name, -1,
 							message->headers[i].value,
@@ -221,7 +225,7 @@ make_headers(const HceMessage *message)
 	return headers;
 }
 
-/* Hand a message to librdkafka, which owns the headers when it takes it. */
+/* Hand a message to librdkafka, which owns its headers (or NULL) when it takes it. */
 rd_kafka_resp_err_t
 hce_producer_produce(HceProducer *producer, HceTopic *topic, int partition,
 					 const char *key, size_t key_len, const char *value, size_t value_len,
@@ -297,7 +301,8 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 		hce_producer_keep_unsent(producer, message, headers, error);
 		return HCE_SENT;
 	}
-	rd_kafka_headers_destroy(headers);
+	if (headers != NULL)
+		rd_kafka_headers_destroy(headers);
 	if (rd_kafka_fatal_error(producer->handle, NULL, 0) != 0)
 		producer->fatal = true;
 	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||

@@ -146,10 +146,9 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 													  (uint64) (uintptr_t) message->_private)
 	};
 
-	if (rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
-										&failed.headers) !=
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-		failed.headers = rd_kafka_headers_new(0);
+	/* an error says that there are none */
+	(void) rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
+										   &failed.headers);
 	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
 	if (!failed.suspect)
 		failed.topic->state = TOPIC_UNKNOWN;

@@ -21,6 +21,7 @@
 #include "relay/producer.h"
 #include "relay/settle.h"
 #include "relay/wal_reader.h"
+#include "settings.h"
 #include "stats/shared.h"
 
 /* An event type as the relay counts it. */
@@ -81,6 +82,7 @@ typedef struct HceRelay
 	HceWalReader *reread;		/* second reader, made when needed */
 	HceAssembler *assembler;
 	HceSettle  *settle;
+	bool		headers[HCE_HEADERS];	/* those that messages get */
 	HceProducer *producer;		/* NULL when disabled or paused */
 	HceCursor	cursor;
 	char	   *envelope;		/* buffer for the one being made */

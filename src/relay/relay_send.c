@@ -31,7 +31,6 @@
 #define MAX_UNSETTLED	200000
 
 #define POSITION_TEXT	40		/* epoch, 16 and 8 hex digits, dashes */
-#define FIXED_HEADERS	7
 #define MAX_HEADERS		64
 
 /* Milliseconds between 1970 and 2000. */
@@ -289,7 +288,7 @@ more_headers(HceRelay *relay, HceSlice pairs, HceHeader *headers)
 	HceSlice	value;
 	int			count = 0;
 
-	while (count < MAX_HEADERS - FIXED_HEADERS &&
+	while (count < MAX_HEADERS - HCE_HEADERS &&
 		   hce_get_string(&pos, end, &name) && hce_get_string(&pos, end, &value))
 	{
 		char	   *copy = MemoryContextAlloc(relay->turn, name.len + 1);
@@ -301,25 +300,30 @@ more_headers(HceRelay *relay, HceSlice pairs, HceHeader *headers)
 	return count;
 }
 
-/* Fill in the headers; returns their number. */
+/* Fill in the headers that are wanted; returns their number. */
 static int
 make_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 			 const HceEventParts *parts, const char *id_text,
 			 char *position_text, HcePosition position, HceHeader *headers)
 {
-	int			count = FIXED_HEADERS;
+	const HceSlice values[HCE_HEADERS] = {
+		[HCE_HEADER_EVENT_ID] = {id_text, HCE_UUID_TEXT},
+		[HCE_HEADER_EVENT_TYPE] = skeleton->skeleton.event_type,
+		[HCE_HEADER_CONTENT_TYPE] = {"application/json", 16},
+		[HCE_HEADER_SOURCE] = skeleton->skeleton.source,
+		[HCE_HEADER_DB] = {relay->database, strlen(relay->database)},
+		[HCE_HEADER_TABLE] = {skeleton->table, strlen(skeleton->table)},
+		[HCE_HEADER_POSITION] = {position_text,
+		format_position(position_text, relay->stored.epoch, position)}
+	};
+	int			count = 0;
 
-	headers[0] = (HceHeader) {"event_id", id_text, HCE_UUID_TEXT};
-	headers[1] = (HceHeader) {"event_type", skeleton->event_type,
-	skeleton->skeleton.event_type.len};
-	headers[2] = (HceHeader) {"content-type", "application/json", 16};
-	headers[3] = (HceHeader) {"source", skeleton->source,
-	skeleton->skeleton.source.len};
-	headers[4] = (HceHeader) {"db", relay->database, strlen(relay->database)};
-	headers[5] = (HceHeader) {"table", skeleton->table, strlen(skeleton->table)};
-	headers[6] = (HceHeader) {"position", position_text,
-	format_position(position_text, relay->stored.epoch, position)};
-
+	for (int i = 0; i < HCE_HEADERS; i++)
+	{
+		if (relay->headers[i])
+			headers[count++] = (HceHeader) {hce_header_names[i], values[i].data,
+			values[i].len};
+	}
 	if (parts->headers.data != NULL)
 		count += more_headers(relay, parts->headers, headers + count);
 	return count;

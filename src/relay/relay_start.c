@@ -144,6 +144,7 @@ hce_relay_start(HceDatabase *shared)
 												  ALLOCSET_DEFAULT_SIZES);
 	HceRelay   *relay = MemoryContextAllocZero(context, sizeof(HceRelay));
 	char	   *name;
+	const char *unknown;
 
 	relay->context = context;
 	relay->turn = AllocSetContextCreate(context, "hcevents relay turn",
@@ -169,6 +170,7 @@ hce_relay_start(HceDatabase *shared)
 	relay->stored_time = GetCurrentTimestamp();
 	relay->poll_time = relay->stored_time;
 
+	(void) hce_headers_parse(hce_headers, relay->headers, &unknown);
 	if (hce_enabled && relay->paused == NULL)
 		relay->producer = make_producer(relay);
 	relay->settle = hce_settle_create(context);

@@ -170,6 +170,32 @@ $node->safe_psql('postgres',
 $node->reload;
 state_is('gamma', 'streaming');
 
+# Headers
+
+$node->safe_psql('postgres',
+	q{ALTER DATABASE gamma SET hcevents.headers = 'position, event_type'});
+ok( $node->poll_query_until(
+		'postgres', q{SELECT state = 'streaming' AND restarts > 1 FROM hcevents.status WHERE datname = 'gamma'}),
+	'the relay has restarted');
+$node->safe_psql('gamma', q{SELECT hcevents.publish('test.few', '{"test_id": 1}', headers => '{"mine": "x"}')});
+hce_flush($node, 'gamma');
+my ($few) = $kafka->messages('gamma.test.few');
+is_deeply([ sort keys %{ $few->{headers} } ],
+	[ 'event_type', 'mine', 'position' ], 'only the headers asked for');
+$node->safe_psql('postgres', q{ALTER DATABASE gamma SET hcevents.headers = ''});
+ok( hce_wait_until(
+		sub {
+			$node->safe_psql('gamma', q{SELECT hcevents.publish('test.none', '{"test_id": 1}')});
+			hce_flush($node, 'gamma');
+			my ($last) = reverse $kafka->messages('gamma.test.none');
+			return !%{ $last->{headers} };
+		},
+		30),
+	'none at all');
+$node->safe_psql('postgres', 'ALTER DATABASE gamma RESET hcevents.headers');
+my ($status, $out, $err) = $node->psql('postgres', q{SET hcevents.headers = 'event_id, color'});
+like($err, qr/There is no header "color".*HINT:.*content-type/s, 'an unknown header is refused with a hint');
+
 # Off
 
 insert('alpha', 'before off');
