@@ -217,8 +217,29 @@ CREATE TABLE hcevents.dead_letter_store (
 COMMENT ON TABLE hcevents.dead_letter_store IS
 'Events that Kafka can never take, with their envelopes where there is one; read hcevents.dead_letters.';
 
+CREATE TABLE hcevents.parked_store (
+    timeline integer NOT NULL,
+    commit_lsn pg_lsn NOT NULL,
+    event_index bigint NOT NULL,
+    epoch integer NOT NULL,
+    event_id uuid NOT NULL,
+    event_type text NOT NULL,
+    topic text NOT NULL,
+    source_table text,
+    key text,
+    headers text[],
+    envelope text NOT NULL,
+    commit_time timestamptz NOT NULL,
+    parked_time timestamptz NOT NULL,
+    cause text NOT NULL,
+    PRIMARY KEY (timeline, commit_lsn, event_index)
+);
+COMMENT ON TABLE hcevents.parked_store IS
+'Events that wait here instead of in the WAL; read hcevents.parked_events.';
+COMMENT ON COLUMN hcevents.parked_store.headers IS 'Those given to publish(): names and values in turn.';
+
 REVOKE ALL ON hcevents.position, hcevents.counters, hcevents.gap_log,
-    hcevents.dead_letter_store FROM PUBLIC;
+    hcevents.dead_letter_store, hcevents.parked_store FROM PUBLIC;
 
 /* ---- what the library says ---- */
 
