@@ -51,14 +51,19 @@
 
 static HceDatabase *my_database = NULL;
 
-/* SIGTERM: end in order, but out of a wait for a lock at once. */
+/*
+ * SIGTERM: end in order.  A transaction is finished first: what was delivered
+ * and is not in the position row yet would be sent again.  But a wait for a
+ * lock, which may last, is given up at once.  (A signal that comes just before
+ * such a wait does not end it; the holder of the lock does.)
+ */
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
 	ShutdownRequestPending = true;
-	if (IsTransactionState())
+	if (IsTransactionState() && MyProc != NULL && MyProc->waitLock != NULL)
 		die(postgres_signal_arg);
 	SetLatch(MyLatch);
 	errno = save_errno;
