@@ -77,7 +77,8 @@ static Statement read_rows = {
 
 static Statement delete_rows = {
 	"DELETE FROM hcevents.parked_store AS p"
-	" USING pg_catalog.unnest($1::int4[], $2::pg_lsn[], $3::int8[]) AS k(t, l, i)"
+	" USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+	" pg_catalog.unnest($3)) AS k(t, l, i)"
 	" WHERE p.timeline = k.t AND p.commit_lsn = k.l AND p.event_index = k.i",
 	NULL, 3, {INT4ARRAYOID, PG_LSNARRAYOID, INT8ARRAYOID}
 };

@@ -57,6 +57,13 @@ FROM hcevents.delivery_stats
 SQL
 }
 
+sub kill_relay
+{
+	my $pid = hce_wait_until(sub { ask('SELECT relay_pid FROM hcevents.status') }, 60);
+	ok($pid && kill('KILL', $pid), 'killed the relay');
+	return reach("SELECT relay_pid <> $pid FROM hcevents.status", 'there is another one');
+}
+
 sub write_rows
 {
 	my ($count) = @_;
@@ -96,8 +103,7 @@ cmp_ok($wal, '<', 24 * 1024 * 1024, 'pg_wal is bounded');
 
 # Crashes while parking.
 write_rows(1000);
-kill('KILL', ask('SELECT relay_pid FROM hcevents.status'));
-reach(q{SELECT EXISTS (SELECT FROM hcevents.status WHERE state <> 'failed' AND relay_pid > 0)}, 'the relay is back');
+kill_relay();
 write_rows(1000);
 $node->stop('immediate');
 $node->start;
@@ -108,7 +114,7 @@ balanced('the counters add up after a killed relay and a crash');
 $kafka->start_again;
 reach(q{SELECT EXISTS (SELECT FROM hcevents.topic_modes WHERE mode = 'draining')}, 'topics drain');
 reach('SELECT sum(delivered) > 3000 FROM hcevents.delivery_stats', 'events arrive');
-kill('KILL', ask('SELECT relay_pid FROM hcevents.status') || 0);
+kill_relay();
 write_rows(200);
 balanced('the counters add up after the relay was killed while it drained');
 $node->stop('immediate');
