@@ -181,7 +181,8 @@ CREATE TABLE hcevents.counters (
     bytes bigint NOT NULL,
     latency bigint[] NOT NULL,
     last_captured_time timestamptz,
-    last_delivered_time timestamptz
+    last_delivered_time timestamptz,
+    parked bigint NOT NULL
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE hcevents.counters IS
 'Events settled up to hcevents.position, by type; written with it in one transaction. Read hcevents.delivery_stats instead.';
@@ -193,10 +194,12 @@ CREATE TABLE hcevents.gap_log (
     to_lsn pg_lsn NOT NULL,
     from_time timestamptz,
     to_time timestamptz NOT NULL,
-    cause text NOT NULL
+    cause text NOT NULL,
+    events jsonb
 );
 COMMENT ON TABLE hcevents.gap_log IS
 'Stretches of journal that were lost; read hcevents.gaps.';
+COMMENT ON COLUMN hcevents.gap_log.events IS 'Lost events by type, where they could be counted (hcevents.max_parked_size).';
 
 CREATE TABLE hcevents.dead_letter_store (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -226,6 +229,7 @@ CREATE TABLE hcevents.parked_store (
     event_type text NOT NULL,
     topic text NOT NULL,
     source_table text,
+    source text,
     key text,
     headers text[],
     envelope text NOT NULL,
@@ -234,12 +238,38 @@ CREATE TABLE hcevents.parked_store (
     cause text NOT NULL,
     PRIMARY KEY (timeline, commit_lsn, event_index)
 );
+CREATE INDEX parked_order ON hcevents.parked_store
+    (topic, epoch, commit_lsn, event_index);
 COMMENT ON TABLE hcevents.parked_store IS
 'Events that wait here instead of in the WAL; read hcevents.parked_events.';
+COMMENT ON COLUMN hcevents.parked_store.source IS 'The header of that name; NULL: hcevents.source.';
 COMMENT ON COLUMN hcevents.parked_store.headers IS 'Those given to publish(): names and values in turn.';
 
+CREATE TABLE hcevents.topic_modes (
+    topic text PRIMARY KEY,
+    mode text NOT NULL CHECK (mode IN ('parking', 'draining')),
+    reason text NOT NULL,
+    since timestamptz NOT NULL,
+    events bigint NOT NULL,
+    bytes bigint NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE hcevents.topic_modes IS
+'Topics whose events are not sent directly: parking = to hcevents.parked_store only, draining = sent from there in order while newer ones join it. A topic without a row is sent to directly. Written by the relay only, with hcevents.position.';
+COMMENT ON COLUMN hcevents.topic_modes.events IS 'Parked events of the topic.';
+COMMENT ON COLUMN hcevents.topic_modes.bytes IS 'Their size: keys, envelopes and 200 bytes each.';
+
+CREATE TABLE hcevents.pauses (
+    event_type text PRIMARY KEY,
+    reason text,
+    paused_by name NOT NULL,
+    since timestamptz NOT NULL
+);
+COMMENT ON TABLE hcevents.pauses IS
+'What hcevents.pause() has stopped; the event type * stands for all.';
+
 REVOKE ALL ON hcevents.position, hcevents.counters, hcevents.gap_log,
-    hcevents.dead_letter_store, hcevents.parked_store FROM PUBLIC;
+    hcevents.dead_letter_store, hcevents.parked_store, hcevents.topic_modes,
+    hcevents.pauses FROM PUBLIC;
 
 /* ---- what the library says ---- */
 
@@ -257,7 +287,7 @@ CREATE FUNCTION hcevents.relay_status(
     OUT in_flight bigint, OUT pending bigint, OUT dead bigint, OUT gaps bigint,
     OUT last_error text, OUT last_error_time timestamptz,
     OUT start_time timestamptz, OUT restarts integer,
-    OUT foreign_messages bigint)
+    OUT foreign_messages bigint, OUT parked bigint)
     RETURNS SETOF record
     LANGUAGE c STRICT VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'hcevents_relay_status';
@@ -304,21 +334,46 @@ CREATE FUNCTION hcevents.restart_relay() RETURNS void
 COMMENT ON FUNCTION hcevents.restart_relay() IS
 'Ends this database''s relay; the launcher starts it again at once. Nothing is lost.';
 
+CREATE FUNCTION hcevents.pause(event_type text DEFAULT NULL,
+                               reason text DEFAULT NULL) RETURNS void
+    LANGUAGE c CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'hcevents_pause';
+REVOKE ALL ON FUNCTION hcevents.pause(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.pause(text, text) IS
+'Stops the delivery of an event type (with all types on its topic), or of everything; capture goes on. Kept over restarts until hcevents.resume().';
+
+CREATE FUNCTION hcevents.resume(event_type text DEFAULT NULL) RETURNS void
+    LANGUAGE c CALLED ON NULL INPUT VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'hcevents_resume';
+REVOKE ALL ON FUNCTION hcevents.resume(text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.resume(text) IS
+'Ends the pause of an event type, or all pauses. A copied database is made one of its own by resume() without argument.';
+
 /* ---- views ---- */
 
 CREATE VIEW hcevents.delivery_stats AS
-    SELECT event_type, topic, captured, delivered, pending, parked, dead,
-           redelivered, bytes, per_second, oldest_pending_time,
-           last_captured_time, last_delivered_time, p50_ms, p95_ms, p99_ms,
-           last_error, last_error_time, stats_reset
-    FROM hcevents.type_stats();
+    SELECT t.event_type, t.topic, t.captured, t.delivered, t.pending,
+           t.parked, t.dead, t.redelivered, t.bytes, t.per_second,
+           t.oldest_pending_time, t.last_captured_time, t.last_delivered_time,
+           t.p50_ms, t.p95_ms, t.p99_ms, t.last_error, t.last_error_time,
+           t.stats_reset, coalesce(m.mode, 'direct') AS mode,
+           m.reason AS mode_reason,
+           (SELECT coalesce(p.reason, 'no reason given') FROM hcevents.pauses AS p
+            WHERE p.event_type OPERATOR(pg_catalog.=) t.event_type
+                OR p.event_type OPERATOR(pg_catalog.=) '*'
+            ORDER BY p.event_type DESC LIMIT 1) AS paused
+    FROM hcevents.type_stats() AS t
+        LEFT JOIN hcevents.topic_modes AS m
+            ON m.topic OPERATOR(pg_catalog.=) t.topic;
 COMMENT ON VIEW hcevents.delivery_stats IS
 'Delivery of this database''s events by type: captured = delivered + pending + parked + dead. Latencies are from commit to acknowledgement.';
 
 CREATE VIEW hcevents.status AS
     SELECT s.datid, d.datname, s.relay_pid, s.state, s.waiting_for,
            s.settled_lsn, s.read_lsn, s.lag_bytes, s.lag_seconds,
-           s.retained_wal_bytes, s.in_flight, 0::bigint AS parked, s.dead,
+           s.retained_wal_bytes, s.in_flight, s.parked, s.dead,
            s.gaps, s.last_error, s.last_error_time, s.start_time, s.restarts
     FROM hcevents.relay_status() AS s
         JOIN pg_catalog.pg_database AS d
@@ -335,10 +390,19 @@ COMMENT ON VIEW hcevents.latency_histogram IS
 'Events by latency from commit to acknowledgement: count of those up to le_ms milliseconds and above the bound before.';
 
 CREATE VIEW hcevents.gaps AS
-    SELECT id, from_lsn, to_lsn, from_time, to_time, cause
+    SELECT id, from_lsn, to_lsn, from_time, to_time, cause, events
     FROM hcevents.gap_log;
 COMMENT ON VIEW hcevents.gaps IS
 'Stretches of journal that were lost, with their cause. Events committed in them were not delivered.';
+
+CREATE VIEW hcevents.parked_events AS
+    SELECT event_id, event_type, topic, source_table, timeline, commit_lsn,
+           event_index, commit_time, parked_time, cause
+    FROM hcevents.parked_store;
+REVOKE ALL ON hcevents.parked_events FROM PUBLIC;
+GRANT SELECT ON hcevents.parked_events TO pg_monitor;
+COMMENT ON VIEW hcevents.parked_events IS
+'Events that wait in this database for Kafka or for their topic, without key and payload.';
 
 CREATE VIEW hcevents.dead_letters AS
     SELECT id, event_id, event_type, topic, source_table, reason, error, size,

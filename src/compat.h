@@ -11,6 +11,7 @@
 #define HCE_COMPAT_H
 
 #include "catalog/pg_database.h"
+#include "executor/executor.h"
 #include "replication/slot.h"
 #include "storage/latch.h"
 #include "storage/spin.h"
@@ -70,6 +71,19 @@ hce_compat_database_owner(Oid dboid, Oid roleid)
 	return object_ownercheck(DatabaseRelationId, dboid, roleid);
 #else
 	return pg_database_ownercheck(dboid, roleid);
+#endif
+}
+
+/* Enter a tuple that was inserted in the table's indexes. */
+static inline void
+hce_compat_insert_index_tuples(ResultRelInfo *info, TupleTableSlot *slot,
+							   EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL,
+								 false);
+#else
+	(void) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL);
 #endif
 }
 

@@ -33,6 +33,8 @@ char	   *hce_schema_version;
 char	   *hce_headers;
 int			hce_max_event_size;
 int			hce_relay_memory;
+int			hce_max_retained_wal;
+int			hce_max_parked_size;
 
 uint64		hce_envelope_generation = 1;
 
@@ -267,6 +269,16 @@ hce_settings_init(void)
 							"What is beyond it is read from the WAL again.",
 							&hce_relay_memory, 64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hcevents.max_retained_wal",
+							"WAL that undelivered events may hold back before they are parked.",
+							"Beyond it they move to a table while Kafka takes none. At most half of max_slot_wal_keep_size counts; -1 = never park for this reason.",
+							&hce_max_retained_wal, 1024, -1, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hcevents.max_parked_size",
+							"Size of parked events beyond which newer ones are lost.",
+							"The loss is recorded in hcevents.gaps; -1 = no limit.",
+							&hce_max_parked_size, 10 * 1024, -1, MAX_KILOBYTES,
+							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hcevents");
 
 	if (process_shared_preload_libraries_in_progress)

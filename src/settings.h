@@ -17,6 +17,8 @@ extern char *hce_schema_version;
 extern char *hce_headers;
 extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
+extern int	hce_max_retained_wal;	/* MB, -1 = never park */
+extern int	hce_max_parked_size;	/* MB, -1 = no limit */
 
 /*
  * Grows with every change of a setting that is part of the envelope

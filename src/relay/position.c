@@ -57,13 +57,13 @@ static Statement update_position = {
 };
 
 static Statement upsert_counters = {
-	"INSERT INTO hcevents.counters AS c VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+	"INSERT INTO hcevents.counters AS c VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 	" ON CONFLICT (event_type) DO UPDATE SET topic = $2, delivered = $3,"
 	" dead = $4, redelivered = $5, bytes = $6, latency = $7,"
-	" last_captured_time = $8, last_delivered_time = $9",
-	NULL, 9,
+	" last_captured_time = $8, last_delivered_time = $9, parked = $10",
+	NULL, 10,
 	{TEXTOID, TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8ARRAYOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID}
+	TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 };
 
 static Statement insert_dead = {
@@ -222,7 +222,7 @@ hce_position_load_counters(void (*take) (const HceStoredCounters *, void *),
 	if (!hce_position_begin())
 		return;
 	if (SPI_execute("SELECT event_type, topic, delivered, dead, redelivered,"
-					" bytes, latency, last_captured_time, last_delivered_time"
+					" bytes, latency, last_captured_time, last_delivered_time, parked"
 					" FROM hcevents.counters", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read hcevents.counters");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -245,6 +245,7 @@ hce_position_load_counters(void (*take) (const HceStoredCounters *, void *),
 			counters.latency[b] = DatumGetInt64(latency[b]);
 		counters.last_captured = column_time((int) i, 8);
 		counters.last_delivered = column_time((int) i, 9);
+		counters.parked = DatumGetInt64(column((int) i, 10, NULL));
 		take(&counters, arg);
 	}
 	hce_position_commit();
@@ -290,8 +291,8 @@ void
 hce_position_put_counters(const HceStoredCounters *counters)
 {
 	Datum		latency[HCE_BUCKETS];
-	char		nulls[] = "         ";
-	Datum		values[9];
+	char		nulls[] = "          ";
+	Datum		values[10];
 
 	for (int i = 0; i < HCE_BUCKETS; i++)
 		latency[i] = Int64GetDatum(counters->latency[i]);
@@ -306,6 +307,7 @@ hce_position_put_counters(const HceStoredCounters *counters)
 												TYPALIGN_DOUBLE));
 	values[7] = TimestampTzGetDatum(counters->last_captured);
 	values[8] = TimestampTzGetDatum(counters->last_delivered);
+	values[9] = Int64GetDatum(counters->parked);
 	if (counters->last_captured == 0)
 		nulls[7] = 'n';
 	if (counters->last_delivered == 0)

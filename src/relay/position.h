@@ -36,6 +36,7 @@ typedef struct HceStoredCounters
 	const char *topic;
 	int64		delivered;
 	int64		dead;
+	int64		parked;
 	int64		redelivered;
 	int64		bytes;
 	int64		latency[HCE_BUCKETS];

@@ -43,6 +43,9 @@
 #define MAX_IN_FLIGHT		50000
 #define MAX_IN_FLIGHT_BYTES	(64 * 1024 * 1024)
 
+/* How long a request under way may take when messages are taken back. */
+#define REQUEST_PATIENCE_US	(5 * USECS_PER_SEC)
+
 static void
 set_option(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
@@ -245,6 +248,8 @@ hce_producer_produce(HceProducer *producer, HceTopic *topic, int partition,
 							  RD_KAFKA_V_END);
 	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
+		if (topic->in_flight++ == 0)
+			topic->silent_since = producer->poll_time;
 		producer->in_flight++;
 		producer->in_flight_bytes += value_len + key_len;
 		hce_producer_partition_used(producer, topic, partition);
@@ -280,6 +285,7 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 	if (message->topic->state == TOPIC_INVALID)
 		return HCE_SEND_NEVER;
 	if (producer->nfailed > 0 || producer->fatal || producer->alone ||
+		producer->taking_back != 0 ||
 		!hce_producer_has_room(producer, message->value_len + message->key_len) ||
 		!hce_producer_topic_ready(producer, message->topic))
 		return HCE_SEND_LATER;
@@ -318,11 +324,16 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 
 	while ((message = rd_kafka_event_message_next(event)) != NULL)
 	{
+		HceTopic   *topic = rd_kafka_topic_opaque(message->rkt);
+
 		producer->in_flight--;
 		producer->in_flight_bytes -= message->len + message->key_len;
+		topic->in_flight--;
 		if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
 			producer->connected = true;
+			topic->silent_since = producer->poll_time;
+			topic->failing_since = 0;
 			hce_producer_partition_confirmed(producer, message);
 			producer->events.delivered(producer->events.arg,
 									   (uint64) (uintptr_t) message->_private);
@@ -346,24 +357,34 @@ take_error(HceProducer *producer, rd_kafka_event_t *event)
 }
 
 /*
- * After a fatal error: take all messages back and begin with a new handle.
- * What was in flight may be in Kafka already and will be there twice, with
- * the same event_id; these are the only duplicates that this process makes.
+ * After a fatal error, or when the relay wants them: take all messages back
+ * and begin with a new handle, since a hole in the sequence numbers cannot be
+ * mended in the old one.  What was in flight may be in Kafka already and will
+ * be there twice, with the same event_id; these are the only duplicates that
+ * this process makes.  So while brokers answer, and there was no fatal error,
+ * only what waits in the queue is taken at first, and the requests on their
+ * way may end.
  */
 static void
-recover_from_fatal(HceProducer *producer)
+renew_handle(HceProducer *producer)
 {
-	if (!producer->fatal || producer->probe != NULL)
+	if (!producer->fatal && producer->taking_back == 0)
 		return;
 	if (producer->in_flight > 0)
 	{
-		rd_kafka_purge(producer->handle,
-					   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
-					   RD_KAFKA_PURGE_F_NON_BLOCKING);
+		int			flags = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING;
+
+		if (producer->fatal || !producer->connected ||
+			producer->poll_time - producer->taking_back > REQUEST_PATIENCE_US)
+			flags |= RD_KAFKA_PURGE_F_INFLIGHT;
+		rd_kafka_purge(producer->handle, flags);
 		return;
 	}
+	if (producer->probe != NULL)
+		return;
 	close_handle(producer);
 	open_handle(producer);
+	producer->taking_back = 0;
 }
 
 /*
@@ -398,7 +419,7 @@ hce_producer_poll(HceProducer *producer)
 		rd_kafka_event_destroy(event);
 	}
 	hce_producer_finish_probe(producer);
-	recover_from_fatal(producer);
+	renew_handle(producer);
 	hce_producer_resend_failed(producer);
 	hce_producer_probe_brokers(producer);
 	return progress;
@@ -409,7 +430,7 @@ bool
 hce_producer_busy(const HceProducer *producer)
 {
 	return producer->nfailed > 0 || producer->fatal || producer->probe != NULL ||
-		!producer->connected || producer->doubt;
+		producer->taking_back != 0 || !producer->connected || producer->doubt;
 }
 
 bool

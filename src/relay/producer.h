@@ -8,6 +8,8 @@
 #ifndef HCE_PRODUCER_H
 #define HCE_PRODUCER_H
 
+#include "datatype/timestamp.h"
+
 typedef struct HceProducer HceProducer;
 typedef struct HceTopic HceTopic;
 
@@ -47,6 +49,7 @@ typedef struct HceProducerEvents
 							const char *value, size_t value_len);
 	void		(*resent) (void *arg, uint64 number);
 	int64		(*timestamp_ms) (void *arg, uint64 number);
+	void		(*returned) (void *arg, uint64 number, const HceMessage *message);
 	void	   *arg;
 } HceProducerEvents;
 
@@ -54,6 +57,18 @@ extern HceProducer *hce_producer_create(MemoryContext context,
 										const HceProducerEvents *events);
 extern HceTopic *hce_producer_topic(HceProducer *producer, const char *name);
 extern const char *hce_producer_topic_name(const HceTopic *topic);
+extern bool hce_producer_topic_ready(HceProducer *producer, HceTopic *topic);
+extern TimestampTz hce_producer_topic_away_since(const HceTopic *topic);
+extern TimestampTz hce_producer_topic_silent_since(const HceTopic *topic);
+extern const char *hce_producer_topic_problem(const HceTopic *topic);
+extern bool hce_producer_topic_invalid(const HceTopic *topic);
+extern void hce_producer_topic_retry(HceTopic *topic);
+extern void hce_producer_hold_topic(HceTopic *topic, bool held);
+extern void hce_producer_take_back(HceProducer *producer);
+extern bool hce_producer_taking_back(const HceProducer *producer);
+extern int	hce_producer_return_failed(HceProducer *producer,
+									   const HceTopic *topic,
+									   bool (*room) (void *));
 extern HceSend hce_producer_send(HceProducer *producer,
 								 const HceMessage *message);
 extern bool hce_producer_poll(HceProducer *producer);

@@ -152,8 +152,15 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
 	if (!failed.suspect)
 		failed.topic->state = TOPIC_UNKNOWN;
-	snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
-			 failed.topic->name, failed.error);
+	if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+		message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+	{
+		if (!failed.suspect && failed.topic->failing_since == 0)
+			failed.topic->failing_since = producer->poll_time;
+		strlcpy(failed.topic->problem, failed.error, sizeof(failed.topic->problem));
+		snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
+				 failed.topic->name, failed.error);
+	}
 	keep_failed(producer, &failed);
 }
 
@@ -224,14 +231,18 @@ resend(HceProducer *producer, FailedMessage *failed)
 /*
  * When all that is in flight has been reported, send what failed again, in
  * the order of the numbers.  As long as one of them is suspect they go one
- * by one, so that a refusal can only mean the message itself.
+ * by one, so that a refusal can only mean the message itself.  Those of a
+ * held topic stay until the relay takes them.
  */
 void
 hce_producer_resend_failed(HceProducer *producer)
 {
 	int			sent = 0;
+	int			kept = 0;
+	bool		stopped = false;
 
-	if (producer->nfailed == 0 || producer->in_flight > 0 || producer->fatal)
+	if (producer->nfailed == 0 || producer->in_flight > 0 || producer->fatal ||
+		producer->taking_back != 0)
 	{
 		if (producer->nfailed == 0 && producer->in_flight == 0)
 			producer->alone = false;
@@ -243,17 +254,112 @@ hce_producer_resend_failed(HceProducer *producer)
 		  compare_failed);
 	producer->alone = false;
 	for (int i = 0; i < producer->nfailed; i++)
-		producer->alone |= producer->failed[i].suspect;
+		producer->alone |= producer->failed[i].suspect &&
+			!producer->failed[i].topic->held;
 
-	while (sent < producer->nfailed && resend(producer, &producer->failed[sent]))
+	for (int i = 0; i < producer->nfailed; i++)
 	{
+		FailedMessage *failed = &producer->failed[i];
+
+		if (failed->topic->held || stopped || !resend(producer, failed))
+		{
+			stopped |= !failed->topic->held;
+			producer->failed[kept++] = *failed;
+			continue;
+		}
 		sent++;
-		if (producer->alone)
-			break;
+		stopped |= producer->alone;
 	}
-	producer->nfailed -= sent;
-	memmove(producer->failed, producer->failed + sent,
-			producer->nfailed * sizeof(FailedMessage));
+	producer->nfailed = kept;
 	if (sent == 0)
 		producer->next_resend = GetCurrentTimestamp() + RESEND_US;
+}
+
+/*
+ * Take back all messages that librdkafka holds, so that the relay can park
+ * them.  Nothing is sent until that is done; see hce_producer_taking_back().
+ * Each of them is then among the failed ones.
+ */
+void
+hce_producer_take_back(HceProducer *producer)
+{
+	if (producer->taking_back == 0)
+		producer->taking_back = GetCurrentTimestamp();
+}
+
+/* Whether messages are being taken back. */
+bool
+hce_producer_taking_back(const HceProducer *producer)
+{
+	return producer->taking_back != 0;
+}
+
+/*
+ * Hold a topic, or let it go again: messages of a held one that fail are not
+ * sent again but wait for hce_producer_return_failed().
+ */
+void
+hce_producer_hold_topic(HceTopic *topic, bool held)
+{
+	topic->held = held;
+}
+
+#define MAX_RETURNED_HEADERS	64
+
+/* Give one failed message to the relay, which copies what it needs. */
+static void
+return_message(HceProducer *producer, FailedMessage *failed)
+{
+	HceHeader	headers[MAX_RETURNED_HEADERS];
+	HceMessage	message = {
+		.topic = failed->topic,
+		.key = failed->key,
+		.key_len = failed->key_len,
+		.value = failed->value,
+		.value_len = failed->value_len,
+		.timestamp_ms = failed->timestamp_ms,
+		.headers = headers,
+		.number = failed->number
+	};
+	const void *value;
+
+	while (failed->headers != NULL && message.nheaders < MAX_RETURNED_HEADERS &&
+		   rd_kafka_header_get_all(failed->headers, message.nheaders,
+								   &headers[message.nheaders].name, &value,
+								   &headers[message.nheaders].value_len) ==
+		   RD_KAFKA_RESP_ERR_NO_ERROR)
+		headers[message.nheaders++].value = value;
+	producer->events.returned(producer->events.arg, failed->number, &message);
+	free_failed(failed);
+}
+
+/*
+ * Give the failed messages of a topic to the relay by its callback
+ * "returned", as long as "room" says that it has room; they are forgotten
+ * here.  Returns how many of the topic are left.
+ */
+int
+hce_producer_return_failed(HceProducer *producer, const HceTopic *topic,
+						   bool (*room) (void *))
+{
+	int			kept = 0;
+	int			left = 0;
+
+	for (int i = 0; i < producer->nfailed; i++)
+	{
+		FailedMessage *failed = &producer->failed[i];
+
+		if (failed->topic == topic)
+		{
+			if (left == 0 && room(producer->events.arg))
+			{
+				return_message(producer, failed);
+				continue;
+			}
+			left++;
+		}
+		producer->failed[kept++] = *failed;
+	}
+	producer->nfailed = kept;
+	return left;
 }

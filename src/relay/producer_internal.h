@@ -43,6 +43,12 @@ struct HceTopic
 	HcePartition *partitions;
 	TimestampTz next_probe;
 	int64		retry_us;
+	bool		held;			/* what fails is not sent again */
+	int			in_flight;
+	TimestampTz silent_since;	/* last acknowledgement, or since in flight */
+	TimestampTz away_since;		/* metadata says so; 0 = not away */
+	TimestampTz failing_since;	/* its messages fail; 0 = they do not */
+	char		problem[128];	/* of away_since and failing_since */
 	rd_kafka_topic_t *handle;
 };
 
@@ -75,6 +81,7 @@ struct HceProducer
 	bool		connected;
 	bool		doubt;			/* the brokers seem to be away: ask */
 	bool		fatal;			/* the handle is of no use any more */
+	TimestampTz taking_back;	/* since when all messages are taken back */
 	int			in_flight;
 	Size		in_flight_bytes;
 	FailedMessage *failed;
@@ -85,6 +92,7 @@ struct HceProducer
 	TimestampTz poll_time;		/* of the reports at hand */
 	TimestampTz next_resend;
 	char		error[256];
+	HceTopic   *waited;			/* the topic that "waiting_for" is about */
 	char		waiting_for[256];
 };
 
@@ -108,7 +116,6 @@ extern void hce_producer_partition_used(HceProducer *producer, HceTopic *topic,
 extern void hce_producer_partition_confirmed(HceProducer *producer,
 											 const rd_kafka_message_t *message);
 extern void hce_producer_open_topic(HceProducer *producer, HceTopic *topic);
-extern bool hce_producer_topic_ready(HceProducer *producer, HceTopic *topic);
 extern void hce_producer_finish_probe(HceProducer *producer);
 extern void hce_producer_probe_brokers(HceProducer *producer);
 

@@ -54,7 +54,8 @@ hce_producer_topic_ready(HceProducer *producer, HceTopic *topic)
 
 	if (topic->state == TOPIC_READY)
 		return true;
-	if (topic->state == TOPIC_INVALID || producer->probe != NULL)
+	if (topic->state == TOPIC_INVALID || producer->probe != NULL ||
+		producer->taking_back != 0)
 		return false;
 	now = GetCurrentTimestamp();
 	if (now < topic->next_probe)
@@ -140,10 +141,54 @@ hce_producer_partition_confirmed(HceProducer *producer,
 	partition->confirmed = partition->session == producer->session;
 }
 
+/*
+ * Since when a topic has taken nothing: it is missing, may not be written, or
+ * its messages fail.  0 = it takes what it gets, as far as is known.
+ */
+TimestampTz
+hce_producer_topic_away_since(const HceTopic *topic)
+{
+	if (topic->away_since != 0 && topic->failing_since != 0)
+		return Min(topic->away_since, topic->failing_since);
+	return topic->away_since + topic->failing_since;
+}
+
+/*
+ * Since when messages of a topic are in flight without any of them having
+ * been acknowledged; 0 = none is in flight.
+ */
+TimestampTz
+hce_producer_topic_silent_since(const HceTopic *topic)
+{
+	return topic->in_flight > 0 ? topic->silent_since : 0;
+}
+
+/* Whether Kafka will never have a topic of this name. */
+bool
+hce_producer_topic_invalid(const HceTopic *topic)
+{
+	return topic->state == TOPIC_INVALID;
+}
+
+/* Give a topic another chance: forget since when it has taken nothing. */
+void
+hce_producer_topic_retry(HceTopic *topic)
+{
+	topic->away_since = topic->failing_since = 0;
+}
+
+/* Kafka's last complaint about a topic. */
+const char *
+hce_producer_topic_problem(const HceTopic *topic)
+{
+	return topic->problem;
+}
+
 static void
-wait_for_topic(HceProducer *producer, const HceTopic *topic,
+wait_for_topic(HceProducer *producer, HceTopic *topic,
 			   const char *before, const char *after)
 {
+	producer->waited = topic;
 	snprintf(producer->waiting_for, sizeof(producer->waiting_for),
 			 "%s\"%s\"%s", before, topic->name, after);
 }
@@ -159,7 +204,9 @@ learn_topic(HceProducer *producer, HceTopic *topic, rd_kafka_resp_err_t error,
 			set_partitions(producer, topic, npartitions);
 		topic->state = TOPIC_READY;
 		topic->retry_us = 0;
-		producer->waiting_for[0] = '\0';
+		topic->away_since = 0;
+		if (producer->waited == topic)
+			producer->waiting_for[0] = '\0';
 		return;
 	}
 	if (error == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
@@ -168,6 +215,9 @@ learn_topic(HceProducer *producer, HceTopic *topic, rd_kafka_resp_err_t error,
 		return;
 	}
 	topic->state = TOPIC_UNAVAILABLE;
+	if (topic->away_since == 0)
+		topic->away_since = producer->poll_time;
+	strlcpy(topic->problem, rd_kafka_err2str(error), sizeof(topic->problem));
 	if (topic->retry_us < REPORT_AFTER_US)
 		return;
 	switch (error)
@@ -219,7 +269,7 @@ hce_producer_probe_brokers(HceProducer *producer)
 	TimestampTz now;
 
 	if ((producer->connected && !producer->doubt) || producer->probe != NULL ||
-		producer->fatal)
+		producer->fatal || producer->taking_back != 0)
 		return;
 	now = GetCurrentTimestamp();
 	if (now < producer->next_probe)

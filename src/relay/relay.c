@@ -39,6 +39,7 @@
 #define BUSY_WAIT		50		/* the producer mends something */
 #define ASYNC_WAIT		10		/* a commit is not flushed yet */
 #define VISIBLE_WAIT	1		/* a commit is not visible yet */
+#define PARKING_WAIT	20		/* parked events are to be written */
 
 /*
  * Grouping.  At low rates each commit wakes the relay and its events leave at
@@ -125,11 +126,19 @@ show_state(HceRelay *relay)
 	const char *error = "";
 	bool		changed;
 	bool		waiting_changed;
+	char		resume[HCE_MAX_ERROR];
 
 	if (relay->paused != NULL)
 	{
 		state = HCE_PAUSED;
 		waiting_for = relay->paused;
+	}
+	else if (hce_parking_paused(relay) != NULL)
+	{
+		state = HCE_PAUSED;
+		snprintf(resume, sizeof(resume), "hcevents.resume(): %s",
+				 hce_parking_paused(relay));
+		waiting_for = resume;
 	}
 	else if (relay->producer == NULL)
 	{
@@ -202,7 +211,8 @@ stop(HceRelay *relay, HceExit reason)
 	if (relay->wal != NULL)
 	{
 		hce_relay_settle(relay);
-		if (relay->unstored > 0 || relay->dead != NIL)
+		if (relay->unstored > 0 || relay->dead != NIL ||
+			hce_parking_store_due(relay, PG_INT64_MAX))
 			(void) hce_relay_store(relay);
 	}
 	hce_relay_end(reason);
@@ -232,6 +242,7 @@ serve_requests(HceRelay *relay)
 	if (my_database->hold_pid != 0 || my_database->restart_requested)
 		stop(relay, HCE_EXIT_RESTART);
 
+	hce_parking_serve(relay);
 	if (!my_database->reset_requested && !my_database->check_requested)
 		return;
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
@@ -279,6 +290,8 @@ wait_time(HceRelay *relay, bool more)
 		wait = Min(wait, relay->visible_wait);
 		relay->visible_wait = Min(relay->visible_wait * 2, BUSY_WAIT);
 	}
+	if (hce_parking_unstored(relay) || hce_parking_store_due(relay, PG_INT64_MAX))
+		wait = Min(wait, PARKING_WAIT);
 	if (relay->unstored > 0 || relay->dead != NIL)
 		wait = Min(wait, Max(1, (relay->stored_time + USECS_PER_SEC - now) / 1000 + 1));
 	return wait;
@@ -329,7 +342,10 @@ turn(HceRelay *relay)
 	{
 		more = hce_relay_read(relay);
 		hce_relay_look_visible(relay);
+		hce_parking_turn(relay);
 		MemoryContextSwitchTo(relay->turn); /* a commit leaves it */
+		more |= hce_drain_turn(relay);
+		MemoryContextSwitchTo(relay->turn);
 		more |= hce_relay_send(relay);
 		hce_relay_settle(relay);
 		if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
@@ -415,6 +431,13 @@ override_settings(void)
 		{"idle_in_transaction_session_timeout", "0"},
 		{"zero_damaged_pages", "off"},
 		{"session_replication_role", "origin"},
+		/* parked_store has no statistics to rely on, see parked_store.c */
+		{"enable_seqscan", "off"},
+		{"enable_sort", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"jit", "off"},
 		{"row_security", "off"}
 	};
 

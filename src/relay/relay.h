@@ -24,6 +24,9 @@
 #include "settings.h"
 #include "stats/shared.h"
 
+typedef struct HceParking HceParking;
+typedef struct HceParkTopic HceParkTopic;
+
 /* An event type as the relay counts it. */
 typedef struct HceRelayType
 {
@@ -46,6 +49,7 @@ typedef struct HceRelaySkeleton
 	HceSkeleton skeleton;
 	int			type;			/* index into the relay's types */
 	HceTopic   *topic;			/* NULL: the name is invalid, or no producer */
+	HceParkTopic *park;			/* NULL: the name is invalid */
 	char	   *topic_name;
 	char	   *event_type;		/* NUL-terminated parts, for headers */
 	char	   *source;
@@ -69,6 +73,9 @@ typedef struct HceCursor
 	Size		reread_size;
 } HceCursor;
 
+#define HCE_POSITION_TEXT	40	/* epoch, 16 and 8 hex digits, dashes */
+#define HCE_MAX_HEADERS		64
+
 typedef struct HceRelay
 {
 	MemoryContext context;		/* as long as the process */
@@ -76,6 +83,7 @@ typedef struct HceRelay
 	HceDatabase *shared;
 	char		database[NAMEDATALEN];
 	HceStoredPosition stored;	/* the row as last written */
+	int			epoch_at_load;	/* of the row as it was found */
 	HcePosition stored_at_start;	/* what was settled in earlier lives */
 	HcePosition resend_to;		/* events before it were sent in another life */
 	HceWalReader *wal;
@@ -84,6 +92,7 @@ typedef struct HceRelay
 	HceSettle  *settle;
 	bool		headers[HCE_HEADERS];	/* those that messages get */
 	HceProducer *producer;		/* NULL when disabled or paused */
+	HceParking *parking;
 	HceCursor	cursor;
 	char	   *envelope;		/* buffer for the one being made */
 	Size		envelope_size;
@@ -125,6 +134,7 @@ extern void hce_relay_end(HceExit reason);
 
 /* relay_start.c: from the position row to a relay that may read */
 extern HceRelay *hce_relay_start(HceDatabase *shared);
+extern void hce_relay_adopt(HceRelay *relay);
 
 /* relay_read.c: WAL to committed transactions */
 extern bool hce_relay_read(HceRelay *relay);
@@ -139,6 +149,46 @@ extern void hce_relay_refused(void *arg, uint64 number, const char *error,
 							  const char *value, size_t value_len);
 extern void hce_relay_resent(void *arg, uint64 number);
 extern int64 hce_relay_timestamp_ms(void *arg, uint64 number);
+extern int64 hce_relay_kafka_time(TimestampTz commit_time);
+extern int	hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
+							  HceSlice more, const char *id_text,
+							  char *position_text, int epoch,
+							  HcePosition position, HceHeader *headers);
+extern void hce_relay_bury(HceRelay *relay, const HceRelaySkeleton *skeleton,
+						   HcePosition position, TimestampTz commit_time,
+						   const unsigned char *id, HceSlice key,
+						   const char *reason, const char *error,
+						   HceSlice envelope);
+
+/* parking.c: events that move to a table while Kafka does not take them */
+extern void hce_parking_start(HceRelay *relay);
+extern HceParkTopic *hce_parking_topic(HceRelay *relay, const char *name);
+extern bool hce_parking_holds(HceRelay *relay, const HceParkTopic *park);
+extern bool hce_parking_room(void *arg);
+extern HceSettled hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
+								   HcePosition position, TimestampTz commit_time,
+							 const unsigned char *event_id, HceSlice key,
+							 HceSlice headers, HceSlice envelope);
+extern void hce_relay_returned(void *arg, uint64 number,
+							   const HceMessage *message);
+extern void hce_parking_turn(HceRelay *relay);
+extern void hce_parking_serve(HceRelay *relay);
+extern bool hce_parking_stopped(const HceRelay *relay);
+extern const char *hce_parking_paused(const HceRelay *relay);
+extern bool hce_parking_unstored(const HceRelay *relay);
+extern bool hce_parking_store_due(HceRelay *relay, TimestampTz now);
+extern void hce_parking_store(HceRelay *relay);
+extern void hce_parking_stored(HceRelay *relay);
+
+/* drain.c: and how they come back */
+extern bool hce_drain_turn(HceRelay *relay);
+extern bool hce_drain_delivered(HceRelay *relay, uint64 number);
+extern bool hce_drain_refused(HceRelay *relay, uint64 number,
+							  const char *error, HceSlice key,
+							  HceSlice envelope);
+extern bool hce_drain_returned(HceRelay *relay, uint64 number);
+extern bool hce_drain_resent(HceRelay *relay, uint64 number);
+extern bool hce_drain_timestamp_ms(HceRelay *relay, uint64 number, int64 *ms);
 
 /* relay_store.c: settled events to the position row and to shared memory */
 extern void hce_relay_settle(HceRelay *relay);
@@ -149,7 +199,17 @@ extern void hce_relay_advance_slot(HceRelay *relay);
 extern void hce_relay_reset_stats(HceRelay *relay);
 extern void hce_relay_publish_stats(HceRelay *relay);
 extern void hce_relay_restore_counters(HceRelay *relay);
+extern void hce_relay_count_delivered(HceRelay *relay, HceRelayType *type,
+									  uint32 bytes, TimestampTz commit_time,
+									  TimestampTz settled_time);
 extern int	hce_relay_type(HceRelay *relay, const char *event_type,
 						   const char *topic);
+
+static inline int64
+hce_relay_pending(const HceRelayType *type)
+{
+	return type->captured - type->settled.delivered - type->settled.dead -
+		type->settled.parked;
+}
 
 #endif							/* HCE_RELAY_H */

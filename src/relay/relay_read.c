@@ -86,6 +86,8 @@ make_skeleton(HceRelay *relay, HceSlice bytes)
 	if (valid && relay->producer != NULL)
 		made->topic = hce_producer_topic(relay->producer, topic);
 	made->type = hce_relay_type(relay, made->event_type, topic);
+	if (valid)
+		made->park = hce_parking_topic(relay, made->topic_name);
 	MemoryContextSwitchTo(old);
 	return made;
 }

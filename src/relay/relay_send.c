@@ -17,7 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "relay/relay.h"
+#include "relay/parking.h"
 
 /* Events sent in one turn of the loop, so that reports are served. */
 #define SEND_PER_TURN	5000
@@ -29,9 +29,6 @@
  * beyond the position is sent again.
  */
 #define MAX_UNSETTLED	200000
-
-#define POSITION_TEXT	40		/* epoch, 16 and 8 hex digits, dashes */
-#define MAX_HEADERS		64
 
 /* Milliseconds between 1970 and 2000. */
 #define EPOCH_SHIFT_MS \
@@ -153,8 +150,8 @@ event_done(HceCursor *cursor)
 }
 
 /* Kafka's timestamp of an event is the time of its commit. */
-static int64
-kafka_time(TimestampTz commit_time)
+int64
+hce_relay_kafka_time(TimestampTz commit_time)
 {
 	return commit_time / 1000 + EPOCH_SHIFT_MS;
 }
@@ -202,8 +199,11 @@ register_event(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	in_flight.bytes = (uint32) bytes;
 	in_flight.skeleton = unconstify(HceRelaySkeleton *, skeleton);
 	in_flight.settled = (uint8) settled;
-	in_flight.resent = hce_position_before(in_flight.position, relay->resend_to);
+	in_flight.resent = settled == HCE_UNSETTLED &&
+		hce_position_before(in_flight.position, relay->resend_to);
 	hce_settle_add(relay->settle, &in_flight);
+	if (settled == HCE_UNSETTLED)
+		skeleton->park->unsettled++;
 	if (!in_flight.resent)
 	{
 		relay->sent = in_flight.position;
@@ -225,10 +225,10 @@ copy_text(const char *data, size_t len)
  * Keep a dead letter until the next position row is written with it.  "key"
  * and "envelope" may be NULL.
  */
-static void
-bury(HceRelay *relay, const HceRelaySkeleton *skeleton, HcePosition position,
-	 TimestampTz commit_time, const unsigned char *id, HceSlice key,
-	 const char *reason, const char *error, HceSlice envelope)
+void
+hce_relay_bury(HceRelay *relay, const HceRelaySkeleton *skeleton, HcePosition position,
+			   TimestampTz commit_time, const unsigned char *id, HceSlice key,
+			   const char *reason, const char *error, HceSlice envelope)
 {
 	MemoryContext old = MemoryContextSwitchTo(relay->context);
 	HceDeadLetter *letter = palloc0(sizeof(HceDeadLetter));
@@ -273,7 +273,7 @@ bury_failed(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	(void) hce_get_string(&pos, parts->values_end, &reason);
 	(void) hce_get_string(&pos, parts->values_end, &error);
 	register_event(relay, skeleton, committed, 0, HCE_DEAD);
-	bury(relay, skeleton, position, committed->commit_time, id, parts->key,
+	hce_relay_bury(relay, skeleton, position, committed->commit_time, id, parts->key,
 		 copy_text(reason.data, reason.len), copy_text(error.data, error.len),
 		 no_text);
 }
@@ -288,7 +288,7 @@ more_headers(HceRelay *relay, HceSlice pairs, HceHeader *headers)
 	HceSlice	value;
 	int			count = 0;
 
-	while (count < MAX_HEADERS - HCE_HEADERS &&
+	while (count < HCE_MAX_HEADERS - HCE_HEADERS &&
 		   hce_get_string(&pos, end, &name) && hce_get_string(&pos, end, &value))
 	{
 		char	   *copy = MemoryContextAlloc(relay->turn, name.len + 1);
@@ -300,11 +300,15 @@ more_headers(HceRelay *relay, HceSlice pairs, HceHeader *headers)
 	return count;
 }
 
-/* Fill in the headers that are wanted; returns their number. */
-static int
-make_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
-			 const HceEventParts *parts, const char *id_text,
-			 char *position_text, HcePosition position, HceHeader *headers)
+/*
+ * Fill in the headers that are wanted, and behind them the pairs of strings in
+ * "more"; returns their number.  "position_text" and "headers" are the
+ * caller's, HCE_POSITION_TEXT and HCE_MAX_HEADERS large.
+ */
+int
+hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
+				  HceSlice more, const char *id_text, char *position_text,
+				  int epoch, HcePosition position, HceHeader *headers)
 {
 	const HceSlice values[HCE_HEADERS] = {
 		[HCE_HEADER_EVENT_ID] = {id_text, HCE_UUID_TEXT},
@@ -314,7 +318,7 @@ make_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 		[HCE_HEADER_DB] = {relay->database, strlen(relay->database)},
 		[HCE_HEADER_TABLE] = {skeleton->table, strlen(skeleton->table)},
 		[HCE_HEADER_POSITION] = {position_text,
-		format_position(position_text, relay->stored.epoch, position)}
+		format_position(position_text, epoch, position)}
 	};
 	int			count = 0;
 
@@ -324,8 +328,8 @@ make_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 			headers[count++] = (HceHeader) {hce_header_names[i], values[i].data,
 			values[i].len};
 	}
-	if (parts->headers.data != NULL)
-		count += more_headers(relay, parts->headers, headers + count);
+	if (more.data != NULL)
+		count += more_headers(relay, more, headers + count);
 	return count;
 }
 
@@ -356,8 +360,8 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 	HceEventParts parts;
 	unsigned char id[HCE_UUID_SIZE];
 	char		id_text[HCE_UUID_TEXT + 1];
-	char		position_text[POSITION_TEXT];
-	HceHeader	headers[MAX_HEADERS];
+	char		position_text[HCE_POSITION_TEXT];
+	HceHeader	headers[HCE_MAX_HEADERS];
 	HceMessage	message;
 	HceSend		result = HCE_SEND_NEVER;
 	char	   *envelope;
@@ -379,6 +383,17 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 	envelope = envelope_buffer(relay, hce_event_envelope_bound(&skeleton->skeleton, event));
 	len = (Size) (hce_event_envelope(envelope, &skeleton->skeleton, event,
 									 &parts, id_text) - envelope);
+	if (skeleton->park != NULL && hce_parking_holds(relay, skeleton->park))
+	{
+		HceSettled	how = hce_parking_park(relay, skeleton, position,
+										   committed->commit_time, id,
+										   parts.key, parts.headers,
+										   (HceSlice) {envelope, (uint32) len});
+
+		if (how != HCE_UNSETTLED)
+			register_event(relay, skeleton, committed, len + parts.key.len, how);
+		return how != HCE_UNSETTLED;
+	}
 	if (skeleton->topic != NULL)
 	{
 		message.topic = skeleton->topic;
@@ -386,10 +401,12 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 		message.key_len = parts.key.len;
 		message.value = envelope;
 		message.value_len = len;
-		message.timestamp_ms = kafka_time(committed->commit_time);
+		message.timestamp_ms = hce_relay_kafka_time(committed->commit_time);
 		message.headers = headers;
-		message.nheaders = make_headers(relay, skeleton, &parts, id_text,
-										position_text, position, headers);
+		message.nheaders = hce_relay_headers(relay, skeleton, parts.headers,
+											 id_text, position_text,
+											 relay->stored.epoch, position,
+											 headers);
 		message.number = hce_settle_next(relay->settle);
 		result = hce_producer_send(relay->producer, &message);
 	}
@@ -403,7 +420,7 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 		HceSlice	whole = {envelope, (uint32) len};
 
 		register_event(relay, skeleton, committed, len, HCE_DEAD);
-		bury(relay, skeleton, position, committed->commit_time, id, parts.key,
+		hce_relay_bury(relay, skeleton, position, committed->commit_time, id, parts.key,
 			 "invalid_topic", psprintf("\"%s\" is no topic name that Kafka accepts",
 									   skeleton->topic_name), whole);
 	}
@@ -430,8 +447,9 @@ skip_settled(HceRelay *relay, const HceCommitted *committed)
 }
 
 /*
- * Send what is committed and visible, as much as the producer takes, at most
- * a turn's share.  Returns whether there is more that may be sent at once.
+ * Send or park what is committed and visible, as much as the producer and the
+ * buffer of parked events take, at most a turn's share.  Returns whether there
+ * is more that may be sent at once.
  */
 bool
 hce_relay_send(HceRelay *relay)
@@ -440,7 +458,7 @@ hce_relay_send(HceRelay *relay)
 	HceCommitted *committed;
 	int			sent = 0;
 
-	if (relay->producer == NULL)
+	if (hce_parking_stopped(relay))
 		return false;
 	while ((committed = hce_assembler_head(relay->assembler)) != NULL &&
 		   committed->visible)
@@ -459,7 +477,7 @@ hce_relay_send(HceRelay *relay)
 			if (hce_settle_count(relay->settle) >= MAX_UNSETTLED)
 				return false;
 			if (!skip_settled(relay, committed) && !send_event(relay, committed))
-				return false;
+				return !hce_parking_room(relay);
 			event_done(cursor);
 		}
 		hce_assembler_pop(relay->assembler);
@@ -474,8 +492,15 @@ void
 hce_relay_delivered(void *arg, uint64 number)
 {
 	HceRelay   *relay = arg;
+	HceInFlight *event;
+	HceRelaySkeleton *skeleton;
 
-	hce_settle_event(relay->settle, number)->settled_time = relay->poll_time;
+	if (hce_drain_delivered(relay, number))
+		return;
+	event = hce_settle_event(relay->settle, number);
+	event->settled_time = relay->poll_time;
+	skeleton = event->skeleton;
+	skeleton->park->unsettled--;
 	hce_settle_done(relay->settle, number, HCE_DELIVERED);
 }
 
@@ -486,14 +511,20 @@ hce_relay_refused(void *arg, uint64 number, const char *error,
 				  const char *value, size_t value_len)
 {
 	HceRelay   *relay = arg;
-	HceInFlight *event = hce_settle_event(relay->settle, number);
+	HceInFlight *event;
+	HceRelaySkeleton *skeleton;
 	unsigned char id[HCE_UUID_SIZE] = {0};
 	HceSlice	key_text = {key, (uint32) key_len};
 	HceSlice	envelope = {value, (uint32) value_len};
 
+	if (hce_drain_refused(relay, number, error, key_text, envelope))
+		return;
+	event = hce_settle_event(relay->settle, number);
+	skeleton = event->skeleton;
+	skeleton->park->unsettled--;
 	/* the envelope begins with its id */
 	(void) hce_event_id_parse(value + sizeof("{\"event_id\":\"") - 1, id);
-	bury(relay, event->skeleton, event->position, event->commit_time, id,
+	hce_relay_bury(relay, event->skeleton, event->position, event->commit_time, id,
 		 key_text, "refused", error, envelope);
 	hce_settle_done(relay->settle, number, HCE_DEAD);
 }
@@ -503,8 +534,11 @@ int64
 hce_relay_timestamp_ms(void *arg, uint64 number)
 {
 	HceRelay   *relay = arg;
+	int64		ms;
 
-	return kafka_time(hce_settle_event(relay->settle, number)->commit_time);
+	if (hce_drain_timestamp_ms(relay, number, &ms))
+		return ms;
+	return hce_relay_kafka_time(hce_settle_event(relay->settle, number)->commit_time);
 }
 
 /* Producer's callback: an event may be in Kafka already and is sent again. */
@@ -513,5 +547,6 @@ hce_relay_resent(void *arg, uint64 number)
 {
 	HceRelay   *relay = arg;
 
-	hce_settle_event(relay->settle, number)->resent = true;
+	if (!hce_drain_resent(relay, number))
+		hce_settle_event(relay->settle, number)->resent = true;
 }

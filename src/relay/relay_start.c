@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "relay/parking.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
 #include "relay/slot.h"
@@ -118,6 +119,41 @@ check_identity(HceRelay *relay)
 	}
 }
 
+/*
+ * resume() of a copied database: make the row this database's own and begin
+ * with what is committed from now on.  The journal of the original is not
+ * here.  Its parked events are: in another cluster (pg_upgrade, a restored
+ * copy that takes over) they stay, since nobody else may have them; a copy
+ * within the cluster leaves them to the original.
+ */
+void
+hce_relay_adopt(HceRelay *relay)
+{
+	HceStoredPosition *row = &relay->stored;
+	XLogRecPtr	from = row->restart_lsn;
+	XLogRecPtr	to = GetXLogInsertRecPtr();
+	bool		within_cluster = row->system_identifier == GetSystemIdentifier();
+
+	row->system_identifier = GetSystemIdentifier();
+	row->database_oid = MyDatabaseId;
+	row->timeline = GetWALInsertionTimeLine();
+	row->epoch++;
+	row->settled = row->sent = (HcePosition) {to, 0};
+	row->restart_lsn = to;
+	if (!hce_position_begin())
+		hce_relay_end(HCE_EXIT_GONE);
+	if (within_cluster)
+		hce_parked_forget_all();
+	hce_position_put_gap(from, to, row->written,
+						 "a copied database was resumed; its copied journal is not delivered");
+	hce_position_put(row);
+	XLogFlush(hce_position_commit());
+	ereport(LOG,
+			errmsg("database \"%s\", a copy, was resumed and delivers what is committed from %X/%X on",
+				   relay->database, LSN_FORMAT_ARGS(to)));
+	hce_relay_end(HCE_EXIT_RESTART);
+}
+
 static HceProducer *
 make_producer(HceRelay *relay)
 {
@@ -126,6 +162,7 @@ make_producer(HceRelay *relay)
 		.refused = hce_relay_refused,
 		.resent = hce_relay_resent,
 		.timestamp_ms = hce_relay_timestamp_ms,
+		.returned = hce_relay_returned,
 		.arg = relay
 	};
 
@@ -158,6 +195,8 @@ hce_relay_start(HceDatabase *shared)
 
 	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
 		hce_relay_end(HCE_EXIT_GONE);
+	relay->epoch_at_load = relay->stored.epoch;
+	relay->parking = MemoryContextAllocZero(context, sizeof(HceParking));
 	hce_relay_settings_remember();
 	check_identity(relay);
 	if (relay->paused == NULL)
@@ -177,5 +216,6 @@ hce_relay_start(HceDatabase *shared)
 	relay->assembler = hce_assembler_create(context, (Size) hce_relay_memory * 1024,
 											hce_relay_resolve, relay);
 	hce_relay_restore_counters(relay);
+	hce_parking_start(relay);
 	return relay;
 }

@@ -68,7 +68,7 @@ restore_type(const HceStoredCounters *counters, void *arg)
 	type->settled = *counters;
 	type->settled.event_type = kept.event_type;
 	type->settled.topic = kept.topic;
-	type->captured = counters->delivered + counters->dead;
+	type->captured = counters->delivered + counters->dead + counters->parked;
 	type->rate_count = counters->delivered;
 	type->to_publish = true;
 }
@@ -83,6 +83,20 @@ hce_relay_restore_counters(HceRelay *relay)
 	relay->dead_total = hce_position_dead_count();
 	relay->gaps = hce_position_gap_count();
 	hce_position_commit();
+}
+
+/* Count an event of "bytes", key and envelope, that Kafka acknowledged. */
+void
+hce_relay_count_delivered(HceRelay *relay, HceRelayType *type, uint32 bytes,
+						  TimestampTz commit_time, TimestampTz settled_time)
+{
+	type->to_publish = true;
+	type->to_store = true;
+	type->settled.delivered++;
+	type->settled.bytes += bytes;
+	type->settled.latency[hce_histogram_bucket(settled_time - commit_time)]++;
+	if (settled_time > type->settled.last_delivered)
+		type->settled.last_delivered = settled_time;
 }
 
 static void
@@ -100,11 +114,18 @@ count_settled(HceRelay *relay, const HceInFlight *event)
 		type->settled.dead++;
 		return;
 	}
-	type->settled.delivered++;
-	type->settled.bytes += event->bytes;
-	type->settled.latency[hce_histogram_bucket(event->settled_time - event->commit_time)]++;
-	if (event->settled_time > type->settled.last_delivered)
-		type->settled.last_delivered = event->settled_time;
+	if (event->settled == HCE_PARKED)
+	{
+		type->settled.parked++;
+		return;
+	}
+	if (event->settled == HCE_LOST)
+	{
+		type->captured--;		/* its gap counts it */
+		return;
+	}
+	hce_relay_count_delivered(relay, type, event->bytes, event->commit_time,
+							  event->settled_time);
 }
 
 /* Count what has joined the settled prefix. */
@@ -184,6 +205,8 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 	/* who saw flush() return true finds the dead letter in its table */
 	if (relay->dead != NIL)
 		return true;
+	if (hce_parking_store_due(relay, now))
+		return true;
 	if (relay->unstored > 0)
 		return relay->unstored >= STORE_EVENTS ||
 			now - relay->stored_time >= STORE_INTERVAL_US;
@@ -253,7 +276,9 @@ hce_relay_store(HceRelay *relay)
 	hce_position_put(&relay->stored);
 	store_counters(relay);
 	store_dead_letters(relay);
+	hce_parking_store(relay);
 	relay->stored_commit = hce_position_commit();
+	hce_parking_stored(relay);
 	MemoryContextSwitchTo(old);
 
 	relay->dead_total += list_length(relay->dead);
@@ -327,7 +352,7 @@ compute_ages(HceRelay *relay, TimestampTz now)
 	{
 		HceRelayType *type = &relay->types[i];
 		double		seconds = (double) (now - type->rate_time) / USECS_PER_SEC;
-		bool		pending = type->captured > type->settled.delivered + type->settled.dead;
+		bool		pending = hce_relay_pending(type) > 0;
 		TimestampTz oldest = pending && head != NULL ? head->commit_time : 0;
 
 		if (type->rate_time != 0 && seconds > 0)
@@ -359,6 +384,7 @@ publish_type(HceRelay *relay, HceRelayType *type)
 	stats->captured = type->captured;
 	stats->delivered = type->settled.delivered;
 	stats->dead = type->settled.dead;
+	stats->parked = type->settled.parked;
 	stats->redelivered = type->settled.redelivered;
 	stats->bytes = type->settled.bytes;
 	stats->per_second = type->per_second;
@@ -384,6 +410,7 @@ hce_relay_publish_stats(HceRelay *relay)
 	HceInFlight *oldest = hce_settle_oldest(relay->settle);
 	HceCommitted *head = hce_assembler_head(relay->assembler);
 	int64		pending = 0;
+	int64		parked = 0;
 
 	if (now - relay->ages_time >= RATE_INTERVAL_US)
 	{
@@ -395,12 +422,15 @@ hce_relay_publish_stats(HceRelay *relay)
 	{
 		HceRelayType *type = &relay->types[i];
 
-		pending += type->captured - type->settled.delivered - type->settled.dead;
+		pending += hce_relay_pending(type);
+		parked += type->settled.parked;
 		if (type->to_publish)
 			publish_type(relay, type);
 		type->to_publish = false;
 	}
-	db->settled_lsn = position.lsn;
+	/* who sees an event settled finds it in the table when it is parked */
+	if (!hce_parking_unstored(relay))
+		db->settled_lsn = position.lsn;
 	db->read_lsn = hce_wal_reader_end(relay->wal);
 	db->restart_lsn = relay->slot_lsn;
 	db->oldest_pending = oldest != NULL ? oldest->commit_time :
@@ -408,6 +438,7 @@ hce_relay_publish_stats(HceRelay *relay)
 	db->in_flight = relay->producer != NULL ?
 		hce_producer_in_flight(relay->producer) : 0;
 	db->pending = pending;
+	db->parked = parked;
 	db->dead = relay->dead_total + list_length(relay->dead);
 	db->gaps = relay->gaps;
 	db->foreign_messages = relay->foreign_messages;

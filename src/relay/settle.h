@@ -32,7 +32,9 @@ typedef enum HceSettled
 {
 	HCE_UNSETTLED = 0,
 	HCE_DELIVERED,
-	HCE_DEAD
+	HCE_DEAD,
+	HCE_PARKED,
+	HCE_LOST					/* could not even be parked: in a gap */
 } HceSettled;
 
 /* An event between its first sending and the position that covers it. */

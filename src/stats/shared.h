@@ -81,6 +81,7 @@ typedef struct HceDatabase
 	int64		in_flight;
 	int64		pending;
 	int64		dead;
+	int64		parked;
 	int64		gaps;			/* not acknowledged */
 	int64		foreign_messages;	/* logical messages that are not ours */
 	TimestampTz stats_reset;
@@ -89,6 +90,9 @@ typedef struct HceDatabase
 	bool		reset_requested;
 	bool		restart_requested;
 	bool		check_requested;	/* the catalogs may say something new */
+	bool		parked_requested;	/* rows were put into parked_store */
+	bool		pauses_changed; /* hcevents.pauses was written */
+	bool		adopt_requested;	/* resume() of a copied database */
 
 	/* atomics, see wake_relay */
 	pg_atomic_uint32 napping;	/* the relay will look by itself soon */
@@ -109,6 +113,7 @@ typedef struct HceTypeStats
 	int64		captured;
 	int64		delivered;
 	int64		dead;
+	int64		parked;
 	int64		redelivered;
 	int64		bytes;			/* of delivered keys and envelopes */
 	double		per_second;		/* delivered, over about 10 seconds */

@@ -27,7 +27,7 @@
 #include "compat.h"
 #include "stats/shared.h"
 
-#define STATUS_COLUMNS	18
+#define STATUS_COLUMNS	19
 #define TYPE_COLUMNS	20
 
 static void
@@ -116,6 +116,7 @@ status_row(const HceDatabase *db, ReturnSetInfo *result)
 	put_time(values, nulls, 15, db->start_time);
 	values[16] = Int32GetDatum(db->restarts);
 	values[17] = Int64GetDatum(db->foreign_messages);
+	values[18] = Int64GetDatum(db->parked);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -165,8 +166,9 @@ type_row(const HceTypeStats *stats, TimestampTz stats_reset,
 	values[1] = CStringGetTextDatum(stats->topic);
 	values[2] = Int64GetDatum(stats->captured);
 	values[3] = Int64GetDatum(stats->delivered);
-	values[4] = Int64GetDatum(stats->captured - stats->delivered - stats->dead);
-	values[5] = Int64GetDatum(0);
+	values[4] = Int64GetDatum(stats->captured - stats->delivered - stats->dead -
+							  stats->parked);
+	values[5] = Int64GetDatum(stats->parked);
 	values[6] = Int64GetDatum(stats->dead);
 	values[7] = Int64GetDatum(stats->redelivered);
 	values[8] = Int64GetDatum(stats->bytes);

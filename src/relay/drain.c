@@ -1,0 +1,315 @@
+/*-------------------------------------------------------------------------
+ *
+ * drain.c
+ *		How parked events leave their table again, in order.
+ *
+ * A draining topic's rows are read in order, handed to the producer as the
+ * relay would hand over events of the journal, and deleted when Kafka has
+ * acknowledged them, in the transaction that writes the next position row.
+ * So a crash sends again what was acknowledged since that row was written, or
+ * was in flight, with the same event_id and position: the rule for events
+ * that never were parked.
+ *
+ * Messages from here have numbers of their own (HCE_DRAIN_NUMBER); the
+ * relay's callbacks ask here first.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "relay/parking.h"
+#include "relay/producer.h"
+
+/* Rows of a topic sent in one turn of the loop. */
+#define DRAIN_PER_TURN	2500
+
+/*
+ * Rows in flight: one at first, so that a topic that still takes nothing
+ * holds no room that others need, then twice as many with each report.
+ */
+#define MAX_WINDOW		20000
+
+/* Begin at the first row again; none is in flight. */
+void
+hce_drain_rewind(HceParkTopic *park)
+{
+	memset(&park->read_to, 0, sizeof(park->read_to));
+	park->nread = park->next_row = 0;
+	park->read_empty = false;
+	park->rewound = true;
+	park->window = 1;
+}
+
+static inline HceDrained *
+drained_entry(HceParking *parking, uint64 number)
+{
+	return &parking->drained[(number & ~HCE_DRAIN_NUMBER) & (HCE_DRAIN_RING - 1)];
+}
+
+/* The entry of a message, or NULL if it does not come from the table. */
+static HceDrained *
+find_drained(HceRelay *relay, uint64 number)
+{
+	return (number & HCE_DRAIN_NUMBER) == 0 ? NULL :
+		drained_entry(relay->parking, number);
+}
+
+static void
+forget_done(HceParking *parking)
+{
+	while (parking->oldest_drained < parking->next_drained &&
+		   drained_entry(parking, parking->oldest_drained)->done)
+		parking->oldest_drained++;
+}
+
+/* A row is to be deleted with the next position row. */
+static void
+delete_row(HceRelay *relay, const HceParkedEvent *event, HceParkTopic *park,
+		   uint32 bytes)
+{
+	HceParking *parking = relay->parking;
+
+	if (parking->ndeleted == parking->deleted_capacity)
+	{
+		parking->deleted_capacity = Max(1024, parking->deleted_capacity * 2);
+		parking->deleted = parking->deleted == NULL ?
+			MemoryContextAlloc(relay->context,
+							   parking->deleted_capacity * sizeof(HceParkedKey)) :
+			repalloc_huge(parking->deleted,
+						  parking->deleted_capacity * sizeof(HceParkedKey));
+	}
+	if (parking->ndeleted == 0)
+		parking->deleted_since = relay->poll_time;
+	parking->deleted[parking->ndeleted++] = event->key;
+	park->rows = Max(0, park->rows - 1);
+	park->bytes = park->rows == 0 ? 0 :
+		Max(0, park->bytes - bytes - HCE_PARKED_OVERHEAD);
+	park->to_store = true;
+}
+
+/* A row has left the table for good, delivered or as a dead letter. */
+static HceRelayType *
+settle_row(HceRelay *relay, HceDrained *drained)
+{
+	HceRelayType *type = &relay->types[drained->event.skeleton->type];
+
+	delete_row(relay, &drained->event, drained->park, drained->bytes);
+	drained->done = true;
+	drained->park->draining--;
+	forget_done(relay->parking);
+	type->settled.parked--;
+	if (drained->resent)
+		type->settled.redelivered++;
+	type->to_publish = type->to_store = true;
+	return type;
+}
+
+/*
+ * What became of a message.  Each returns false if it was not one of ours.
+ */
+bool
+hce_drain_delivered(HceRelay *relay, uint64 number)
+{
+	HceDrained *drained = find_drained(relay, number);
+	HceRelayType *type;
+
+	relay->parking->progress = relay->poll_time;
+	if (drained == NULL)
+		return false;
+	drained->park->window = Min(MAX_WINDOW, drained->park->window * 2);
+	type = settle_row(relay, drained);
+	hce_relay_count_delivered(relay, type, drained->bytes,
+							  drained->event.commit_time, relay->poll_time);
+	return true;
+}
+
+bool
+hce_drain_refused(HceRelay *relay, uint64 number, const char *error,
+				  HceSlice key, HceSlice envelope)
+{
+	HceDrained *drained = find_drained(relay, number);
+	HceParkedEvent *event;
+
+	if (drained == NULL)
+		return false;
+	event = &drained->event;
+	hce_relay_bury(relay, event->skeleton, event->key.position,
+				   event->commit_time, event->event_id, key, "refused", error,
+				   envelope);
+	settle_row(relay, drained)->settled.dead++;
+	return true;
+}
+
+/* It was taken back: its row is still there, and will be read again. */
+bool
+hce_drain_returned(HceRelay *relay, uint64 number)
+{
+	HceDrained *drained = find_drained(relay, number);
+
+	if (drained == NULL)
+		return false;
+	drained->done = true;
+	drained->park->draining--;
+	forget_done(relay->parking);
+	return true;
+}
+
+bool
+hce_drain_resent(HceRelay *relay, uint64 number)
+{
+	HceDrained *drained = find_drained(relay, number);
+
+	if (drained == NULL)
+		return false;
+	drained->resent = true;
+	return true;
+}
+
+bool
+hce_drain_timestamp_ms(HceRelay *relay, uint64 number, int64 *ms)
+{
+	HceDrained *drained = find_drained(relay, number);
+
+	if (drained == NULL)
+		return false;
+	*ms = hce_relay_kafka_time(drained->event.commit_time);
+	return true;
+}
+
+/* Register a row as sent. */
+static void
+register_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
+{
+	HceParking *parking = relay->parking;
+	HceDrained *drained = drained_entry(parking, parking->next_drained++);
+
+	memset(drained, 0, sizeof(HceDrained));
+	drained->event = *event;
+	drained->event.message_key.data = NULL;
+	drained->event.headers.data = NULL;
+	drained->event.envelope.data = NULL;
+	drained->park = park;
+	drained->bytes = event->envelope.len + event->message_key.len;
+	park->draining++;
+}
+
+static HceSend
+send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
+{
+	char		id_text[HCE_UUID_TEXT + 1];
+	char		position_text[HCE_POSITION_TEXT];
+	HceHeader	headers[HCE_MAX_HEADERS];
+	HceMessage	message = {
+		.topic = park->topic,
+		.key = event->message_key.data,
+		.key_len = event->message_key.len,
+		.value = event->envelope.data,
+		.value_len = event->envelope.len,
+		.timestamp_ms = hce_relay_kafka_time(event->commit_time),
+		.headers = headers,
+		.number = HCE_DRAIN_NUMBER | relay->parking->next_drained
+	};
+
+	hce_event_id_format(event->event_id, id_text);
+	message.nheaders = hce_relay_headers(relay, event->skeleton, event->headers,
+										 id_text, position_text,
+										 event->key.epoch, event->key.position,
+										 headers);
+	return hce_producer_send(relay->producer, &message);
+}
+
+/* Kafka will never take events of this topic. */
+static void
+bury_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
+{
+	HceRelayType *type = &relay->types[event->skeleton->type];
+
+	hce_relay_bury(relay, event->skeleton, event->key.position,
+				   event->commit_time, event->event_id, event->message_key,
+				   "invalid_topic",
+				   psprintf("\"%s\" is no topic name that Kafka accepts", park->name),
+				   event->envelope);
+	delete_row(relay, event, park, event->envelope.len + event->message_key.len);
+	type->settled.parked--;
+	type->settled.dead++;
+	type->to_publish = type->to_store = true;
+}
+
+/*
+ * Read the next rows, of those that the stored position covers: only for them
+ * it is certain that the journal is not read for them again.
+ */
+static bool
+read_more(HceRelay *relay, HceParkTopic *park)
+{
+	HceParkedKey end = {0, relay->stored.epoch, relay->stored.settled};
+
+	/* behind a rewind are rows that are to be deleted */
+	if (park->read_empty || (park->rewound && relay->parking->ndeleted > 0))
+		return false;
+	park->rewound = false;
+	park->read_empty = hce_parked_read(relay, park, end) == 0;
+	return !park->read_empty;
+}
+
+/* Send what a topic has; returns whether there is more to send at once. */
+static bool
+drain_topic(HceRelay *relay, HceParkTopic *park)
+{
+	HceParking *parking = relay->parking;
+
+	for (int sent = 0; sent < DRAIN_PER_TURN; sent++)
+	{
+		HceParkedEvent *event;
+
+		if (park->draining >= park->window ||
+			parking->next_drained - parking->oldest_drained >= HCE_DRAIN_RING)
+			return false;
+		if (park->next_row == park->nread && !read_more(relay, park))
+			return false;
+		event = &park->rows_read[park->next_row];
+		switch (send_row(relay, park, event))
+		{
+			case HCE_SENT:
+				register_row(relay, park, event);
+				break;
+			case HCE_SEND_LATER:
+				return false;
+			case HCE_SEND_NEVER:
+				bury_row(relay, park, event);
+				break;
+		}
+		park->next_row++;
+	}
+	return true;
+}
+
+/*
+ * Send rows of the draining topics.  Returns whether there are more that may
+ * be sent at once.
+ */
+bool
+hce_drain_turn(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+	bool		more = false;
+
+	if (relay->producer == NULL || parking->paused)
+		return false;
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+	{
+		if (park->mode != HCE_MODE_DRAINING)
+			continue;
+		if (parking->drained == NULL)
+			parking->drained = MemoryContextAllocHuge(relay->context,
+													  HCE_DRAIN_RING * sizeof(HceDrained));
+		if (park->batch == NULL)
+			park->batch = AllocSetContextCreate(relay->context, "hcevents drain",
+												ALLOCSET_DEFAULT_SIZES);
+		more |= drain_topic(relay, park);
+	}
+	return more;
+}

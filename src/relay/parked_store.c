@@ -1,0 +1,686 @@
+/*-------------------------------------------------------------------------
+ *
+ * parked_store.c
+ *		The tables of parking: parked events, modes of topics, pauses.
+ *
+ * Reads and writes hcevents.parked_store, topic_modes and pauses.  What it
+ * writes belongs to a transaction of relay_store.c, in which the position row
+ * is written too: after any crash a parked event is either in the table and
+ * before the position, or it is read from the journal again.  Rows at or
+ * behind the position are removed at the start (hce_parked_load), since the
+ * journal has them still; so a row never meets its own double.
+ *
+ * Events are inserted many at a time, as COPY does; one INSERT each would be
+ * a tenth as fast.  They are read and deleted by index: the relay switches
+ * other plans off, because a table that fills and empties within minutes has
+ * no statistics to rely on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "nodes/makefuncs.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "relay/parking.h"
+
+/* Columns of hcevents.parked_store, in order. */
+enum
+{
+	COL_TIMELINE, COL_LSN, COL_INDEX, COL_EPOCH, COL_EVENT_ID, COL_EVENT_TYPE,
+	COL_TOPIC, COL_SOURCE_TABLE, COL_SOURCE, COL_KEY, COL_HEADERS,
+	COL_ENVELOPE, COL_COMMIT_TIME, COL_PARKED_TIME, COL_CAUSE, PARKED_COLUMNS
+};
+
+/* Rows that are inserted at a time. */
+#define INSERT_BATCH	1000
+
+/* Rows read at a time, and bytes of their texts after which one stops. */
+#define READ_ROWS		1000
+#define READ_BYTES		(4 * 1024 * 1024)
+
+#define MAX_READ_PARAMETERS 7
+
+typedef struct Statement
+{
+	const char *sql;
+	SPIPlanPtr	plan;			/* NULL until the first use */
+	int			nargs;
+	Oid			types[MAX_READ_PARAMETERS];
+} Statement;
+
+static Statement read_rows = {
+	"SELECT timeline, epoch, commit_lsn, event_index, event_id, event_type,"
+	" source_table, source, key, headers, envelope, commit_time"
+	" FROM hcevents.parked_store WHERE topic = $1"
+	" AND (epoch, commit_lsn, event_index) > ($2, $3, $4)"
+	" AND (epoch, commit_lsn, event_index) < ($5, $6, $7)"
+	" ORDER BY epoch, commit_lsn, event_index LIMIT 1000",
+	NULL, 7, {TEXTOID, INT4OID, LSNOID, INT8OID, INT4OID, LSNOID, INT8OID}
+};
+
+static Statement delete_rows = {
+	"DELETE FROM hcevents.parked_store AS p"
+	" USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+	" pg_catalog.unnest($3)) AS k(t, l, i)"
+	" WHERE p.timeline = k.t AND p.commit_lsn = k.l AND p.event_index = k.i",
+	NULL, 3, {INT4ARRAYOID, PG_LSNARRAYOID, INT8ARRAYOID}
+};
+
+static Statement next_topic = {
+	"SELECT topic FROM hcevents.parked_store WHERE topic > $1"
+	" ORDER BY topic LIMIT 1",
+	NULL, 1, {TEXTOID}
+};
+
+static Statement forget_rows = {
+	"WITH gone AS (DELETE FROM hcevents.parked_store WHERE topic = $1"
+	" AND (epoch, commit_lsn, event_index) >= ($2, $3, $4)"
+	" RETURNING pg_catalog.octet_length(envelope)"
+	" + coalesce(pg_catalog.octet_length(key), 0) + 200 AS bytes)"
+	" SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(bytes), 0)::int8 FROM gone",
+	NULL, 4, {TEXTOID, INT4OID, LSNOID, INT8OID}
+};
+
+static Statement count_rows = {
+	"SELECT event_type, pg_catalog.count(*), pg_catalog.sum(pg_catalog.octet_length(envelope)"
+	" + coalesce(pg_catalog.octet_length(key), 0) + 200)::int8"
+	" FROM hcevents.parked_store WHERE topic = $1 GROUP BY event_type",
+	NULL, 1, {TEXTOID}
+};
+
+static Statement any_row = {
+	"SELECT FROM hcevents.parked_store WHERE topic = $1 LIMIT 1",
+	NULL, 1, {TEXTOID}
+};
+
+static Statement put_mode = {
+	"INSERT INTO hcevents.topic_modes VALUES ($1, $2, $3, $4, $5, $6)"
+	" ON CONFLICT (topic) DO UPDATE SET mode = $2, reason = $3, since = $4,"
+	" events = $5, bytes = $6",
+	NULL, 6, {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID}
+};
+
+static Statement drop_mode = {
+	"DELETE FROM hcevents.topic_modes WHERE topic = $1",
+	NULL, 1, {TEXTOID}
+};
+
+static void
+execute(Statement *statement, Datum *values)
+{
+	int			result;
+
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs,
+									   statement->types);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\"", statement->sql);
+		SPI_keepplan(plan);
+		statement->plan = plan;
+	}
+	result = SPI_execute_plan(statement->plan, values, NULL, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement->sql,
+			 SPI_result_code_string(result));
+}
+
+static Datum
+column(uint64 row, int number, bool *isnull)
+{
+	bool		unused;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number,
+						 isnull != NULL ? isnull : &unused);
+}
+
+/* Text of the journal, which is UTF-8, as a datum. */
+static Datum
+text_datum(const char *data, size_t len)
+{
+	char	   *converted;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || len == 0)
+		return PointerGetDatum(cstring_to_text_with_len(data, (int) len));
+	converted = pg_any_to_server(data, (int) len, PG_UTF8);
+	if (converted == data)
+		return PointerGetDatum(cstring_to_text_with_len(data, (int) len));
+	return CStringGetTextDatum(converted);
+}
+
+/* And back, in the current memory context. */
+static HceSlice
+text_slice(Datum datum)
+{
+	text	   *value = DatumGetTextPP(datum);
+	HceSlice	slice = {VARDATA_ANY(value), (uint32) VARSIZE_ANY_EXHDR(value)};
+	char	   *copy;
+
+	if (GetDatabaseEncoding() != PG_UTF8 && slice.len > 0)
+	{
+		char	   *converted = pg_server_to_any(slice.data, (int) slice.len, PG_UTF8);
+
+		if (converted != slice.data)
+			return (HceSlice) {converted, (uint32) strlen(converted)};
+	}
+	/* the tuple goes with the transaction */
+	copy = palloc(slice.len + 1);
+	memcpy(copy, slice.data, slice.len);
+	copy[slice.len] = '\0';
+	slice.data = copy;
+	return slice;
+}
+
+static char *
+text_string(Datum datum)
+{
+	return unconstify(char *, text_slice(datum).data);
+}
+
+/* publish()'s headers: pairs of strings as an array of names and values. */
+static Datum
+headers_datum(HceSlice pairs)
+{
+	const uint8 *pos = (const uint8 *) pairs.data;
+	const uint8 *end = pos + pairs.len;
+	Datum		texts[2 * HCE_MAX_HEADERS];
+	int			count = 0;
+	HceSlice	part;
+
+	while (count < 2 * HCE_MAX_HEADERS && hce_get_string(&pos, end, &part))
+		texts[count++] = text_datum(part.data, part.len);
+	return PointerGetDatum(construct_array(texts, count, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+static HceSlice
+headers_slice(Datum array)
+{
+	StringInfoData pairs;
+	Datum	   *texts;
+	bool	   *nulls;
+	int			count;
+
+	initStringInfo(&pairs);
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false,
+					  TYPALIGN_INT, &texts, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		HceSlice	part = {"", 0};
+		uint8		len[10];
+
+		if (!nulls[i])
+			part = text_slice(texts[i]);
+		appendBinaryStringInfo(&pairs, (const char *) len,
+							   (int) (hce_put_varint(len, part.len) - len));
+		appendBinaryStringInfo(&pairs, part.data, (int) part.len);
+	}
+	return (HceSlice) {pairs.data, (uint32) pairs.len};
+}
+
+static void
+fill_slot(TupleTableSlot *slot, const HceParkedEvent *event, TimestampTz now)
+{
+	const HceRelaySkeleton *skeleton = event->skeleton;
+	Datum	   *values = slot->tts_values;
+	bool	   *nulls = slot->tts_isnull;
+
+	memset(nulls, 0, PARKED_COLUMNS * sizeof(bool));
+	values[COL_TIMELINE] = Int32GetDatum((int32) event->key.timeline);
+	values[COL_LSN] = LSNGetDatum(event->key.position.lsn);
+	values[COL_INDEX] = Int64GetDatum(event->key.position.index);
+	values[COL_EPOCH] = Int32GetDatum(event->key.epoch);
+	values[COL_EVENT_ID] = UUIDPGetDatum((const pg_uuid_t *) event->event_id);
+	values[COL_EVENT_TYPE] = text_datum(skeleton->event_type, strlen(skeleton->event_type));
+	values[COL_TOPIC] = CStringGetTextDatum(skeleton->topic_name);
+	nulls[COL_SOURCE_TABLE] = skeleton->table[0] == '\0';
+	if (!nulls[COL_SOURCE_TABLE])
+		values[COL_SOURCE_TABLE] = text_datum(skeleton->table, strlen(skeleton->table));
+	values[COL_SOURCE] = text_datum(skeleton->source, strlen(skeleton->source));
+	nulls[COL_KEY] = event->message_key.data == NULL;
+	if (!nulls[COL_KEY])
+		values[COL_KEY] = text_datum(event->message_key.data, event->message_key.len);
+	nulls[COL_HEADERS] = event->headers.data == NULL;
+	if (!nulls[COL_HEADERS])
+		values[COL_HEADERS] = headers_datum(event->headers);
+	values[COL_ENVELOPE] = text_datum(event->envelope.data, event->envelope.len);
+	values[COL_COMMIT_TIME] = TimestampTzGetDatum(event->commit_time);
+	values[COL_PARKED_TIME] = TimestampTzGetDatum(now);
+	values[COL_CAUSE] = CStringGetTextDatum(skeleton->park->reason);
+}
+
+/*
+ * Insert events into hcevents.parked_store, inside a transaction begun by
+ * hce_position_begin().  None of them may be there already.
+ */
+void
+hce_parked_put(const HceParkedEvent *events, int count)
+{
+	Relation	rel = table_openrv(makeRangeVar(pstrdup("hcevents"), pstrdup("parked_store"), -1),
+								   RowExclusiveLock);
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *info = makeNode(ResultRelInfo);
+	TupleTableSlot *slots[INSERT_BATCH];
+	int			nslots = Min(count, INSERT_BATCH);
+	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
+												"hcevents parking",
+												ALLOCSET_DEFAULT_SIZES);
+
+	if (RelationGetNumberOfAttributes(rel) != PARKED_COLUMNS)
+		elog(ERROR, "hcevents.parked_store has %d columns instead of %d",
+			 RelationGetNumberOfAttributes(rel), PARKED_COLUMNS);
+	InitResultRelInfo(info, rel, 1, NULL, 0);
+	ExecOpenIndices(info, false);
+	for (int i = 0; i < nslots; i++)
+		slots[i] = table_slot_create(rel, NULL);
+	while (count > 0)
+	{
+		int			n = Min(count, INSERT_BATCH);
+		MemoryContext old = MemoryContextSwitchTo(batch);
+
+		for (int i = 0; i < n; i++)
+		{
+			ExecClearTuple(slots[i]);
+			fill_slot(slots[i], &events[i], now);
+			ExecStoreVirtualTuple(slots[i]);
+		}
+		table_multi_insert(rel, slots, n, GetCurrentCommandId(true), 0, NULL);
+		for (int i = 0; i < n; i++)
+		{
+			hce_compat_insert_index_tuples(info, slots[i], estate);
+			ResetPerTupleExprContext(estate);
+			ExecClearTuple(slots[i]);
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(batch);
+		events += n;
+		count -= n;
+	}
+	for (int i = 0; i < nslots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	ExecCloseIndices(info);
+	FreeExecutorState(estate);
+	MemoryContextDelete(batch);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/* Delete rows by their keys; likewise inside a transaction. */
+void
+hce_parked_delete(const HceParkedKey *keys, int count)
+{
+	Datum	   *parts = palloc(3 * count * sizeof(Datum));
+	Datum		values[3];
+
+	for (int i = 0; i < count; i++)
+	{
+		parts[i] = Int32GetDatum((int32) keys[i].timeline);
+		parts[count + i] = LSNGetDatum(keys[i].position.lsn);
+		parts[2 * count + i] = Int64GetDatum(keys[i].position.index);
+	}
+	values[0] = PointerGetDatum(construct_array(parts, count, INT4OID, sizeof(int32),
+												true, TYPALIGN_INT));
+	values[1] = PointerGetDatum(construct_array(parts + count, count, LSNOID,
+												sizeof(int64), FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	values[2] = PointerGetDatum(construct_array(parts + 2 * count, count, INT8OID,
+												sizeof(int64), FLOAT8PASSBYVAL,
+												TYPALIGN_DOUBLE));
+	execute(&delete_rows, values);
+}
+
+/* Whether any event of a topic is parked; likewise. */
+bool
+hce_parked_exist(const char *topic)
+{
+	Datum		value = CStringGetTextDatum(topic);
+
+	execute(&any_row, &value);
+	return SPI_processed > 0;
+}
+
+/* Forget what a copy has of its original; likewise. */
+void
+hce_parked_forget_all(void)
+{
+	if (SPI_execute("DELETE FROM hcevents.parked_store", false, 0) != SPI_OK_DELETE ||
+		SPI_execute("DELETE FROM hcevents.topic_modes", false, 0) != SPI_OK_DELETE ||
+		SPI_execute("DELETE FROM hcevents.counters", false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not clear the tables of parking");
+}
+
+/*
+ * The skeleton of a row: what is sent with it does not depend on the table's
+ * attachment any more.  Found by its texts, made when new.
+ */
+static HceRelaySkeleton *
+row_skeleton(HceRelay *relay, HceParkTopic *park, const char *event_type,
+			 const char *table, const char *source)
+{
+	HceParking *parking = relay->parking;
+	HceRelaySkeleton *skeleton;
+	MemoryContext old;
+	ListCell   *cell;
+
+	foreach(cell, parking->synthetic)
+	{
+		skeleton = lfirst(cell);
+		if (skeleton->park == park && strcmp(skeleton->event_type, event_type) == 0 &&
+			strcmp(skeleton->table, table) == 0 &&
+			strcmp(skeleton->source, source) == 0)
+			return skeleton;
+	}
+	old = MemoryContextSwitchTo(relay->context);
+	skeleton = palloc0(sizeof(HceRelaySkeleton));
+	skeleton->park = park;
+	skeleton->topic = park->topic;
+	skeleton->topic_name = park->name;
+	skeleton->event_type = pstrdup(event_type);
+	skeleton->table = pstrdup(table);
+	skeleton->source = pstrdup(source);
+	skeleton->skeleton.event_type = (HceSlice) {skeleton->event_type, strlen(event_type)};
+	skeleton->skeleton.source = (HceSlice) {skeleton->source, strlen(source)};
+	skeleton->type = hce_relay_type(relay, event_type, park->name);
+	parking->synthetic = lappend(parking->synthetic, skeleton);
+	MemoryContextSwitchTo(old);
+	return skeleton;
+}
+
+static char *
+optional_string(uint64 row, int number, const char *otherwise)
+{
+	bool		isnull;
+	Datum		value = column(row, number, &isnull);
+
+	return isnull ? unconstify(char *, otherwise) : text_string(value);
+}
+
+/* One row of read_rows; its texts are in the current memory context. */
+static void
+take_row(HceRelay *relay, HceParkTopic *park, uint64 row, HceParkedEvent *event)
+{
+	bool		isnull;
+	Datum		value;
+
+	memset(event, 0, sizeof(HceParkedEvent));
+	event->key.timeline = (TimeLineID) DatumGetInt32(column(row, 1, NULL));
+	event->key.epoch = DatumGetInt32(column(row, 2, NULL));
+	event->key.position.lsn = DatumGetLSN(column(row, 3, NULL));
+	event->key.position.index = (uint32) DatumGetInt64(column(row, 4, NULL));
+	memcpy(event->event_id, DatumGetUUIDP(column(row, 5, NULL)), HCE_UUID_SIZE);
+	event->skeleton = row_skeleton(relay, park, text_string(column(row, 6, NULL)),
+								   optional_string(row, 7, ""),
+								   optional_string(row, 8, hce_source));
+	value = column(row, 9, &isnull);
+	if (!isnull)
+		event->message_key = text_slice(value);
+	value = column(row, 10, &isnull);
+	if (!isnull)
+		event->headers = headers_slice(value);
+	event->envelope = text_slice(column(row, 11, NULL));
+	event->commit_time = DatumGetTimestampTz(column(row, 12, NULL));
+}
+
+/*
+ * Read the next rows of a topic behind park->read_to and before "end" into
+ * park->rows_read, whose texts live in park->batch until the next call.
+ * Returns how many there are.  In a transaction of its own.
+ */
+int
+hce_parked_read(HceRelay *relay, HceParkTopic *park, HceParkedKey end)
+{
+	MemoryContext old = CurrentMemoryContext;
+	Size		bytes = 0;
+	Datum		values[7];
+
+	MemoryContextReset(park->batch);
+	park->nread = park->next_row = 0;
+	if (!hce_position_begin())
+		hce_relay_end(HCE_EXIT_GONE);
+	values[0] = CStringGetTextDatum(park->name);
+	values[1] = Int32GetDatum(park->read_to.epoch);
+	values[2] = LSNGetDatum(park->read_to.position.lsn);
+	values[3] = Int64GetDatum(park->read_to.position.index);
+	values[4] = Int32GetDatum(end.epoch);
+	values[5] = LSNGetDatum(end.position.lsn);
+	values[6] = Int64GetDatum(end.position.index);
+	execute(&read_rows, values);
+
+	MemoryContextSwitchTo(park->batch);
+	park->rows_read = palloc((SPI_processed + 1) * sizeof(HceParkedEvent));
+	for (uint64 i = 0; i < SPI_processed && bytes < READ_BYTES; i++)
+	{
+		HceParkedEvent *event = &park->rows_read[park->nread++];
+
+		take_row(relay, park, i, event);
+		bytes += event->envelope.len + event->message_key.len + event->headers.len;
+		park->read_to = event->key;
+	}
+	hce_position_commit();
+	MemoryContextSwitchTo(old);
+	return park->nread;
+}
+
+/* Write a topic's mode; inside a transaction. */
+void
+hce_parked_put_mode(const HceParkTopic *park)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(park->name),
+		CStringGetTextDatum(hce_topic_mode_name(park->mode)),
+		CStringGetTextDatum(park->reason),
+		TimestampTzGetDatum(park->since),
+		Int64GetDatum(park->rows),
+		Int64GetDatum(park->bytes)
+	};
+
+	execute(park->mode == HCE_MODE_DIRECT ? &drop_mode : &put_mode, values);
+}
+
+/* Write the gap of events lost beyond max_parked_size; inside a transaction. */
+void
+hce_parked_put_gap(HceParking *parking)
+{
+	XLogRecPtr	to = parking->gap_to;
+	StringInfoData counts;
+	ListCell   *cell;
+	char	   *sql;
+
+	initStringInfo(&counts);
+	foreach(cell, parking->lost)
+	{
+		HceLostType *lost = lfirst(cell);
+
+		appendStringInfoString(&counts, counts.len > 0 ? ", " : "");
+		escape_json(&counts, text_string(text_datum(lost->event_type,
+													strlen(lost->event_type))));
+		appendStringInfo(&counts, ": " INT64_FORMAT, lost->count);
+	}
+	if (parking->gap_id < 0)
+	{
+		sql = psprintf("INSERT INTO hcevents.gap_log (from_lsn, to_lsn, from_time, to_time, cause, events)"
+					   " VALUES ('%X/%X', '%X/%X', %s, pg_catalog.clock_timestamp(),"
+					   " 'hcevents.max_parked_size was reached', %s) RETURNING id",
+					   LSN_FORMAT_ARGS(parking->gap_from), LSN_FORMAT_ARGS(to),
+					   quote_literal_cstr(timestamptz_to_str(parking->gap_time)),
+					   quote_literal_cstr(psprintf("{%s}", counts.data)));
+		if (SPI_execute(sql, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
+			elog(ERROR, "could not write hcevents.gap_log");
+		parking->gap_id = DatumGetInt64(column(0, 1, NULL));
+		return;
+	}
+	sql = psprintf("UPDATE hcevents.gap_log SET to_lsn = '%X/%X',"
+				   " to_time = pg_catalog.clock_timestamp(), events = %s WHERE id = " INT64_FORMAT,
+				   LSN_FORMAT_ARGS(to),
+				   quote_literal_cstr(psprintf("{%s}", counts.data)), parking->gap_id);
+	if (SPI_execute(sql, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write hcevents.gap_log");
+}
+
+/* Take in the rows of hcevents.topic_modes. */
+static void
+load_modes(HceRelay *relay)
+{
+	if (SPI_execute("SELECT topic, mode, reason, since, events, bytes"
+					" FROM hcevents.topic_modes", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read hcevents.topic_modes");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HceParkTopic *park = hce_parking_topic(relay, text_string(column(i, 1, NULL)));
+
+		park->mode = strcmp(text_string(column(i, 2, NULL)), "draining") == 0 ?
+			HCE_MODE_DRAINING : HCE_MODE_PARKING;
+		strlcpy(park->reason, text_string(column(i, 3, NULL)), HCE_MAX_REASON);
+		park->since = DatumGetTimestampTz(column(i, 4, NULL));
+		park->rows = DatumGetInt64(column(i, 5, NULL));
+		park->bytes = DatumGetInt64(column(i, 6, NULL));
+	}
+}
+
+/* Remove the rows of a topic that the journal has still. */
+static void
+forget_uncovered(HceRelay *relay, HceParkTopic *park)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(park->name),
+		Int32GetDatum(relay->epoch_at_load),
+		LSNGetDatum(relay->stored_at_start.lsn),
+		Int64GetDatum(relay->stored_at_start.index)
+	};
+
+	execute(&forget_rows, values);
+	park->rows = Max(0, park->rows - DatumGetInt64(column(0, 1, NULL)));
+	park->bytes = Max(0, park->bytes - DatumGetInt64(column(0, 2, NULL)));
+	park->to_store = true;
+}
+
+/*
+ * A topic that is sent to directly has rows: somebody put them there, such as
+ * hcevents.retry_dead_letters().  Drain them.  They were dead letters before.
+ */
+static void
+take_foreign_rows(HceRelay *relay, HceParkTopic *park)
+{
+	Datum		value = CStringGetTextDatum(park->name);
+
+	execute(&count_rows, &value);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		int			number = hce_relay_type(relay, text_string(column(i, 1, NULL)),
+											park->name);
+		HceRelayType *type = &relay->types[number];
+		int64		count = DatumGetInt64(column(i, 2, NULL));
+
+		park->rows += count;
+		park->bytes += DatumGetInt64(column(i, 3, NULL));
+		type->settled.parked += count;
+		type->settled.dead -= count;
+		type->to_publish = type->to_store = true;
+	}
+	if (park->rows > 0)
+		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING, "parked events to send again");
+}
+
+/* Call "take" for each topic with rows; the index makes it a hop for each. */
+static void
+visit_topics(HceRelay *relay, void (*take) (HceRelay *, HceParkTopic *))
+{
+	const char *name = "";
+
+	for (;;)
+	{
+		Datum		value = CStringGetTextDatum(name);
+		HceParkTopic *park;
+
+		execute(&next_topic, &value);
+		if (SPI_processed == 0)
+			return;
+		name = text_string(column(0, 1, NULL));
+		park = hce_parking_topic(relay, name);
+		take(relay, park);
+	}
+}
+
+static void
+adopt_topic(HceRelay *relay, HceParkTopic *park)
+{
+	if (park->mode == HCE_MODE_DIRECT)
+		take_foreign_rows(relay, park);
+}
+
+/*
+ * What a new relay finds: modes, and rows.  Rows that the position does not
+ * cover are removed.  Its commit need not be flushed: a crash that loses it
+ * loses all that follows from it.
+ */
+void
+hce_parked_load(HceRelay *relay)
+{
+	if (!hce_position_begin())
+		hce_relay_end(HCE_EXIT_GONE);
+	load_modes(relay);
+	visit_topics(relay, forget_uncovered);
+	visit_topics(relay, adopt_topic);
+	hce_position_commit();
+}
+
+/* Look for rows of topics that are sent to directly. */
+void
+hce_parked_adopt(HceRelay *relay)
+{
+	if (!hce_position_begin())
+		hce_relay_end(HCE_EXIT_GONE);
+	visit_topics(relay, adopt_topic);
+	hce_position_commit();
+}
+
+/* Read hcevents.pauses. */
+void
+hce_parked_load_pauses(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+
+	if (!hce_position_begin())
+		hce_relay_end(HCE_EXIT_GONE);
+	list_free_deep(parking->paused_types);
+	parking->paused_types = NIL;
+	parking->paused = false;
+	if (SPI_execute("SELECT event_type, coalesce(reason, 'no reason given')"
+					" FROM hcevents.pauses", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read hcevents.pauses");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *event_type = text_string(column(i, 1, NULL));
+		MemoryContext old;
+
+		if (strcmp(event_type, "*") == 0)
+		{
+			parking->paused = true;
+			strlcpy(parking->pause_reason, text_string(column(i, 2, NULL)), HCE_MAX_REASON);
+			continue;
+		}
+		old = MemoryContextSwitchTo(relay->context);
+		parking->paused_types = lappend(parking->paused_types, pstrdup(event_type));
+		MemoryContextSwitchTo(old);
+	}
+	hce_position_commit();
+}

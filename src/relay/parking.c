@@ -1,0 +1,730 @@
+/*-------------------------------------------------------------------------
+ *
+ * parking.c
+ *		Which topics park their events, and when they stop.
+ *
+ * Parking gives WAL back, or lets other topics pass, while Kafka or a topic
+ * takes nothing: undelivered events move from the journal to
+ * hcevents.parked_store in the transaction that moves the position over them,
+ * and come back from there (drain.c).
+ *
+ * A topic is in one of three modes, a row of hcevents.topic_modes unless it
+ * is direct:
+ *
+ *	direct	 -> parking		the relay retains more WAL than it may while Kafka
+ *							takes nothing (all topics: "backlog"); the topic
+ *							is away, silent or paused
+ *	parking	 -> draining	none of the above holds, and the topic answers
+ *	draining -> parking		the topic fails again, or is paused
+ *	draining -> direct		it has no rows
+ *
+ * Invariants, on which order and completeness rest:
+ *
+ *	1. An event is parked only if librdkafka does not hold it: it was never
+ *	   handed over, or its report has come.  Events in flight when a topic
+ *	   begins to park stay in flight; those that fail come back and are parked
+ *	   then, since a parking topic is held (hce_producer_hold_topic).  Newer
+ *	   ones may be parked before: rows are read in the order of positions.
+ *	2. In parking and draining, each newer event of the topic is parked.
+ *	3. Draining begins when no event of the topic that was sent directly, and
+ *	   no row, is in flight: what is sent then follows on what arrived.
+ *	4. A row is written, and deleted, in a transaction that writes the position
+ *	   row too.  Rows are sent only when the stored position covers them; a new
+ *	   relay removes the others (hce_parked_load), because it will read those
+ *	   events from the journal again.  Hence no event is in both, and none in
+ *	   neither.
+ *	5. Back to direct: in the transaction that deletes the last row, when the
+ *	   buffer holds no event of the topic and none is in flight.  If a crash
+ *	   loses that transaction, it loses the position of all direct events sent
+ *	   since as well; they come again behind the rows, as duplicates.
+ *	6. The mode is stored with, or before, the first row that it explains.
+ *
+ * A topic that drains while events keep coming would never be empty at the
+ * moment of a write; so when few rows are left, its newer events wait in the
+ * journal for at most CLOSING_US ("closing").
+ *
+ * hcevents.pause() of one event type pauses the topic that carries it: other
+ * types on that topic wait with it, since order within a topic is promised.
+ * Its events are parked at once, so that other topics go on.  A pause of
+ * everything leaves events in the WAL until the limit.
+ *
+ * Beyond max_parked_size the newest events are lost, as one gap an episode.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "relay/parking.h"
+#include "settings.h"
+
+/* How long a topic may be unavailable before its events are parked. */
+#define TOPIC_PATIENCE_US	(5 * USECS_PER_SEC)
+
+/* How long a topic may acknowledge nothing while others do. */
+#define SILENCE_US			(10 * USECS_PER_SEC)
+
+/* Kafka takes nothing when nothing was acknowledged for so long. */
+#define STALLED_US			(3 * USECS_PER_SEC)
+
+/* How often the WAL limit is looked at. */
+#define LOOK_US				(200 * 1000)
+
+/* When the buffer of events to be parked is written. */
+#define BUFFER_EVENTS		10000
+#define BUFFER_BYTES		(8 * 1024 * 1024)
+#define BUFFER_US			(100 * 1000)
+
+/* When deletions are written. */
+#define DELETE_EVENTS		10000
+#define DELETE_US			USECS_PER_SEC
+
+/* The end of draining, see above. */
+#define CLOSING_ROWS		2000
+#define CLOSING_US			(2 * USECS_PER_SEC)
+#define CHECK_US			(20 * 1000)
+
+/* How long a topic that failed while it drained is left alone. */
+#define RETRY_US			USECS_PER_SEC
+#define MAX_RETRY_US		(8 * USECS_PER_SEC)
+
+const char *
+hce_topic_mode_name(HceTopicMode mode)
+{
+	static const char *const names[] = {"direct", "parking", "draining"};
+
+	return names[mode];
+}
+
+/* The topic of a name, made when new; lives as long as the process. */
+HceParkTopic *
+hce_parking_topic(HceRelay *relay, const char *name)
+{
+	HceParking *parking = relay->parking;
+	HceParkTopic *park;
+
+	for (park = parking->topics; park != NULL; park = park->next)
+	{
+		if (strcmp(park->name, name) == 0)
+			return park;
+	}
+	park = MemoryContextAllocZero(relay->context, sizeof(HceParkTopic));
+	park->name = MemoryContextStrdup(relay->context, name);
+	park->window = 1;
+	if (relay->producer != NULL)
+		park->topic = hce_producer_topic(relay->producer, name);
+	park->next = parking->topics;
+	parking->topics = park;
+	return park;
+}
+
+/* Change a topic's mode; it is stored with the next position row. */
+void
+hce_parking_set_mode(HceRelay *relay, HceParkTopic *park, HceTopicMode mode,
+					 const char *reason)
+{
+	park->mode = mode;
+	strlcpy(park->reason, reason, HCE_MAX_REASON);
+	park->since = GetCurrentTimestamp();
+	park->closing = false;
+	park->close_time = 0;
+	park->to_store = true;
+	relay->parking->mode_changed = true;
+	if (park->topic != NULL)
+		hce_producer_hold_topic(park->topic, mode == HCE_MODE_PARKING);
+	if (mode == HCE_MODE_DRAINING)
+		hce_drain_rewind(park);
+	if (mode == HCE_MODE_DIRECT)
+		park->retry_us = 0;
+	ereport(mode == HCE_MODE_PARKING ? WARNING : LOG,
+			errmsg("events for topic \"%s\" of database \"%s\" are now %s: %s",
+				   park->name, relay->database,
+				   mode == HCE_MODE_PARKING ? "parked" :
+				   mode == HCE_MODE_DRAINING ? "sent from hcevents.parked_events" :
+				   "sent directly", reason),
+			mode == HCE_MODE_PARKING ?
+			errhint("They are kept in the database, and sent in order when the topic takes events again.") : 0);
+}
+
+/* hcevents.pauses or a topic's event types have changed. */
+void
+hce_parking_note_pauses(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+		park->paused = false;
+	if (parking->paused_types == NIL)
+		return;
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		HceRelayType *type = &relay->types[i];
+		ListCell   *cell;
+
+		foreach(cell, parking->paused_types)
+		{
+			if (strcmp(lfirst(cell), type->event_type) == 0)
+				hce_parking_topic(relay, type->settled.topic)->paused = true;
+		}
+	}
+}
+
+/* Whether the buffer takes one more event. */
+bool
+hce_parking_room(void *arg)
+{
+	HceParking *parking = ((HceRelay *) arg)->parking;
+
+	return parking->nbuffered < BUFFER_EVENTS &&
+		parking->buffered_bytes < BUFFER_BYTES;
+}
+
+/* Whether events of a topic are to be parked. */
+bool
+hce_parking_holds(HceRelay *relay, const HceParkTopic *const_park)
+{
+	HceParkTopic *park = unconstify(HceParkTopic *, const_park);
+
+	if (park->mode == HCE_MODE_DIRECT)
+	{
+		if (park->paused)
+			hce_parking_set_mode(relay, park, HCE_MODE_PARKING, "paused");
+		else if (relay->parking->backlog)
+			hce_parking_set_mode(relay, park, HCE_MODE_PARKING, "hcevents.max_retained_wal");
+	}
+	return park->mode != HCE_MODE_DIRECT;
+}
+
+static HceSlice
+copy_slice(HceParking *parking, HceSlice slice)
+{
+	char	   *copy;
+
+	if (slice.data == NULL)
+		return slice;
+	copy = MemoryContextAllocHuge(parking->buffer_context, slice.len + 1);
+	memcpy(copy, slice.data, slice.len);
+	return (HceSlice) {copy, slice.len};
+}
+
+/* Put an event into the buffer. */
+static void
+buffer_event(HceRelay *relay, HceRelaySkeleton *skeleton, HcePosition position,
+			 TimestampTz commit_time, const unsigned char *event_id,
+			 HceSlice key, HceSlice headers, HceSlice envelope)
+{
+	HceParking *parking = relay->parking;
+	HceParkTopic *park = skeleton->park;
+	HceParkedEvent *event;
+
+	if (parking->nbuffered == parking->buffer_capacity)
+	{
+		parking->buffer_capacity = Max(1024, parking->buffer_capacity * 2);
+		parking->buffer = parking->buffer == NULL ?
+			MemoryContextAlloc(relay->context,
+							   parking->buffer_capacity * sizeof(HceParkedEvent)) :
+			repalloc_huge(parking->buffer,
+						  parking->buffer_capacity * sizeof(HceParkedEvent));
+	}
+	if (parking->nbuffered == 0)
+		parking->buffered_since = relay->poll_time;
+	event = &parking->buffer[parking->nbuffered++];
+	event->key.timeline = relay->stored.timeline;
+	event->key.epoch = relay->stored.epoch;
+	event->key.position = position;
+	memcpy(event->event_id, event_id, HCE_UUID_SIZE);
+	event->commit_time = commit_time;
+	event->skeleton = skeleton;
+	event->message_key = copy_slice(parking, key);
+	event->headers = copy_slice(parking, headers);
+	event->envelope = copy_slice(parking, envelope);
+	parking->buffered_bytes += key.len + headers.len + envelope.len;
+	park->buffered++;
+	park->rows++;
+	park->bytes += hce_parked_bytes(event);
+	park->to_store = true;
+}
+
+/* Whether max_parked_size is reached; an episode ends at nine tenths of it. */
+static bool
+parked_too_much(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+	int64		limit = (int64) hce_max_parked_size * 1024 * 1024;
+	int64		bytes = 0;
+
+	if (hce_max_parked_size < 0)
+		return false;
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+		bytes += park->bytes;
+	if (parking->gap_id == 0)
+		return bytes >= limit;
+	if (bytes >= limit / 10 * 9)
+		return true;
+	ereport(LOG,
+			errmsg("events of database \"%s\" can be parked again", relay->database));
+	parking->gap_id = 0;
+	list_free_deep(parking->lost);
+	parking->lost = NIL;
+	return false;
+}
+
+/* An event that cannot be parked is lost: count it in the episode's gap. */
+static void
+lose_event(HceRelay *relay, HceRelaySkeleton *skeleton, HcePosition position,
+		   TimestampTz commit_time)
+{
+	HceParking *parking = relay->parking;
+	HceLostType *lost;
+	ListCell   *cell;
+	MemoryContext old;
+
+	parking->gap_to_store = true;
+	parking->gap_to = position.lsn;
+	if (parking->gap_id == 0)
+	{
+		parking->gap_id = -1;
+		parking->gap_from = position.lsn;
+		parking->gap_time = commit_time;
+		ereport(WARNING,
+				errmsg("events of database \"%s\" are lost: hcevents.max_parked_size is reached",
+					   relay->database),
+				errhint("See hcevents.gaps for what is lost. Let Kafka take events again, or increase hcevents.max_parked_size."));
+	}
+	foreach(cell, parking->lost)
+	{
+		lost = lfirst(cell);
+		if (strcmp(lost->event_type, skeleton->event_type) == 0)
+		{
+			lost->count++;
+			return;
+		}
+	}
+	old = MemoryContextSwitchTo(relay->context);
+	lost = palloc(sizeof(HceLostType));
+	lost->event_type = skeleton->event_type;
+	lost->count = 1;
+	parking->lost = lappend(parking->lost, lost);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Park an event of the journal that was never sent.  Its texts are copied.
+ * Returns how it is settled: HCE_PARKED, HCE_LOST when there is no place, or
+ * HCE_UNSETTLED when it must wait: nothing was kept then.
+ */
+HceSettled
+hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
+				 HcePosition position, TimestampTz commit_time,
+				 const unsigned char *event_id, HceSlice key,
+				 HceSlice headers, HceSlice envelope)
+{
+	if (skeleton->park->closing || !hce_parking_room(relay))
+		return HCE_UNSETTLED;
+	if (parked_too_much(relay))
+	{
+		lose_event(relay, skeleton, position, commit_time);
+		return HCE_LOST;
+	}
+	buffer_event(relay, skeleton, position, commit_time, event_id, key, headers,
+				 envelope);
+	return HCE_PARKED;
+}
+
+/* The headers behind our own, as pairs of strings. */
+static HceSlice
+foreign_headers(HceRelay *relay, const HceMessage *message)
+{
+	StringInfoData pairs;
+	int			own = 0;
+
+	for (int i = 0; i < HCE_HEADERS; i++)
+		own += relay->headers[i] ? 1 : 0;
+	if (message->nheaders <= own)
+		return (HceSlice) {NULL, 0};
+	initStringInfo(&pairs);
+	for (int i = own; i < message->nheaders; i++)
+	{
+		const HceHeader *header = &message->headers[i];
+		uint8		len[10];
+
+		appendBinaryStringInfo(&pairs, (const char *) len,
+							   (int) (hce_put_varint(len, strlen(header->name)) - len));
+		appendStringInfoString(&pairs, header->name);
+		appendBinaryStringInfo(&pairs, (const char *) len,
+							   (int) (hce_put_varint(len, header->value_len) - len));
+		appendBinaryStringInfo(&pairs, header->value, (int) header->value_len);
+	}
+	return (HceSlice) {pairs.data, (uint32) pairs.len};
+}
+
+/*
+ * Producer's callback: a message was taken back.  A row is in the table
+ * still; an event of the journal is parked now, whatever the table's size:
+ * these are few, and the oldest.
+ */
+void
+hce_relay_returned(void *arg, uint64 number, const HceMessage *message)
+{
+	HceRelay   *relay = arg;
+	HceInFlight *event;
+	HceRelaySkeleton *skeleton;
+	unsigned char id[HCE_UUID_SIZE] = {0};
+	HceSlice	key = {message->key, (uint32) message->key_len};
+	HceSlice	envelope = {message->value, (uint32) message->value_len};
+
+	if (hce_drain_returned(relay, number))
+		return;
+	event = hce_settle_event(relay->settle, number);
+	skeleton = event->skeleton;
+	/* the envelope begins with its id */
+	(void) hce_event_id_parse(message->value + sizeof("{\"event_id\":\"") - 1, id);
+	buffer_event(relay, skeleton, event->position, event->commit_time, id, key,
+				 foreign_headers(relay, message), envelope);
+	skeleton->park->unsettled--;
+	hce_settle_done(relay->settle, number, HCE_PARKED);
+}
+
+/* The WAL that the relay may retain before it parks, in bytes; 0 = any. */
+static uint64
+wal_limit(void)
+{
+	uint64		limit;
+
+	if (hce_max_retained_wal < 0)
+		return 0;
+	limit = (uint64) hce_max_retained_wal * 1024 * 1024;
+	if (max_slot_wal_keep_size_mb >= 0)
+		limit = Min(limit, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 2);
+	return Max(limit, 1);
+}
+
+/* The WAL from the oldest undelivered event on; 0 = there is none. */
+static uint64
+undelivered_wal(HceRelay *relay)
+{
+	XLogRecPtr	first = hce_settle_first_lsn(relay->settle);
+	HceCommitted *head = hce_assembler_head(relay->assembler);
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+
+	if (head != NULL && (XLogRecPtrIsInvalid(first) || head->first_lsn < first))
+		first = head->first_lsn;
+	return XLogRecPtrIsInvalid(first) || first > end ? 0 : end - first;
+}
+
+/* Something was sent, and no report has come yet. */
+static bool
+anything_in_flight(HceRelay *relay)
+{
+	return relay->producer != NULL && hce_producer_in_flight(relay->producer) > 0;
+}
+
+/*
+ * Whether the WAL limit calls for parking, and whether that is over.  A Kafka
+ * that is only slow may go on until half as much again.
+ */
+static void
+look_at_wal(HceRelay *relay, TimestampTz now)
+{
+	HceParking *parking = relay->parking;
+	uint64		limit = wal_limit();
+	uint64		wal;
+	bool		stalled;
+
+	if (now - parking->looked < LOOK_US)
+		return;
+	parking->looked = now;
+	wal = undelivered_wal(relay);
+	if (wal == 0 && !anything_in_flight(relay))
+		parking->progress = now;
+	stalled = now - parking->progress > STALLED_US;
+	if (!parking->backlog && limit > 0 &&
+		(wal > limit + limit / 2 || (wal > limit && stalled)))
+	{
+		parking->backlog = true;
+		ereport(WARNING,
+				errmsg("the relay of database \"%s\" parks events: %llu MB of WAL wait for Kafka",
+					   relay->database, (unsigned long long) (wal / (1024 * 1024))),
+				errhint("Events are kept in hcevents.parked_events and sent in order when Kafka takes events again."));
+	}
+	else if (parking->backlog && relay->producer != NULL && !parking->paused &&
+			 hce_producer_connected(relay->producer) &&
+			 !hce_producer_taking_back(relay->producer) &&
+			 (limit == 0 || wal < limit / 2))
+		parking->backlog = false;
+	if (parking->backlog && stalled && anything_in_flight(relay))
+		parking->take_back = true;
+}
+
+/* Why a topic that is sent to must park, or NULL. */
+static const char *
+reason_to_park(HceRelay *relay, HceParkTopic *park, TimestampTz now)
+{
+	HceParking *parking = relay->parking;
+	TimestampTz since;
+
+	if (park->paused)
+		return "paused";
+	if (park->mode == HCE_MODE_DIRECT && parking->backlog && park->unsettled > 0)
+		return "hcevents.max_retained_wal";
+	if (park->topic == NULL || !hce_producer_connected(relay->producer) ||
+		hce_producer_taking_back(relay->producer))
+		return NULL;
+	since = hce_producer_topic_away_since(park->topic);
+	if (since != 0 &&
+		(park->mode == HCE_MODE_DRAINING || now - since > TOPIC_PATIENCE_US))
+		return hce_producer_topic_problem(park->topic);
+	since = hce_producer_topic_silent_since(park->topic);
+	if (since != 0 && now - since > SILENCE_US && park->unsettled + park->draining > 1 &&
+		now - parking->progress < STALLED_US)
+	{
+		parking->take_back = true;
+		return "Kafka acknowledges nothing";
+	}
+	return NULL;
+}
+
+/* Whether a parking topic may send its rows. */
+static bool
+may_drain(HceRelay *relay, HceParkTopic *park, TimestampTz now)
+{
+	HceParking *parking = relay->parking;
+
+	return relay->producer != NULL && !parking->paused && !parking->backlog &&
+		!park->paused && park->unsettled == 0 && park->draining == 0 &&
+		now >= park->retry_time &&
+		hce_producer_connected(relay->producer) &&
+		!hce_producer_taking_back(relay->producer) &&
+		(hce_producer_topic_ready(relay->producer, park->topic) ||
+		 hce_producer_topic_invalid(park->topic));
+}
+
+/* Let newer events wait when few rows are left, but not for long. */
+static void
+close_draining(HceParkTopic *park, TimestampTz now)
+{
+	if (park->closing && now >= park->close_time)
+	{
+		park->closing = false;
+		park->close_time = now + CLOSING_US;
+	}
+	else if (!park->closing && park->rows <= CLOSING_ROWS && now >= park->close_time)
+	{
+		park->closing = true;
+		park->close_time = now + CLOSING_US;
+	}
+}
+
+static void
+move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
+{
+	const char *reason;
+
+	if (park->mode != HCE_MODE_PARKING &&
+		(reason = reason_to_park(relay, park, now)) != NULL)
+	{
+		if (park->mode == HCE_MODE_DRAINING && !park->paused)
+		{
+			park->retry_us = Min(MAX_RETRY_US, Max(RETRY_US, park->retry_us * 2));
+			park->retry_time = now + park->retry_us;
+		}
+		hce_parking_set_mode(relay, park, HCE_MODE_PARKING, reason);
+	}
+	else if (park->mode == HCE_MODE_PARKING && may_drain(relay, park, now))
+	{
+		hce_producer_topic_retry(park->topic);
+		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING, "the topic takes events");
+	}
+	if (park->mode == HCE_MODE_PARKING && relay->producer != NULL)
+		(void) hce_producer_return_failed(relay->producer, park->topic, hce_parking_room);
+	if (park->mode == HCE_MODE_DRAINING)
+		close_draining(park, now);
+}
+
+/* A turn's look at all topics, before anything is sent. */
+void
+hce_parking_turn(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+	TimestampTz now = relay->poll_time;
+
+	look_at_wal(relay, now);
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+		move_topic(relay, park, now);
+	if (parking->take_back)
+		hce_producer_take_back(relay->producer);
+	parking->take_back = false;
+}
+
+/* Whether events of the journal stay there: neither sent nor parked. */
+bool
+hce_parking_stopped(const HceRelay *relay)
+{
+	return (relay->producer == NULL || relay->parking->paused) &&
+		!relay->parking->backlog;
+}
+
+/* hcevents.pause() of everything: the reason, or NULL. */
+const char *
+hce_parking_paused(const HceRelay *relay)
+{
+	return relay->parking->paused ? relay->parking->pause_reason : NULL;
+}
+
+/* Whether events that count as parked are not in the table yet. */
+bool
+hce_parking_unstored(const HceRelay *relay)
+{
+	return relay->parking->nbuffered > 0 || relay->parking->gap_to_store;
+}
+
+/* A draining topic that seems to have no row left. */
+static bool
+seems_drained(const HceParkTopic *park)
+{
+	return park->mode == HCE_MODE_DRAINING && park->draining == 0 &&
+		park->buffered == 0 && park->next_row == park->nread && park->read_empty;
+}
+
+/* Whether the position row should be written because of us. */
+bool
+hce_parking_store_due(HceRelay *relay, TimestampTz now)
+{
+	HceParking *parking = relay->parking;
+
+	if (parking->mode_changed || !hce_parking_room(relay) ||
+		(hce_parking_unstored(relay) && now - parking->buffered_since >= BUFFER_US) ||
+		parking->ndeleted >= DELETE_EVENTS ||
+		(parking->ndeleted > 0 && now - parking->deleted_since >= DELETE_US))
+		return true;
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+	{
+		if (park->mode == HCE_MODE_DRAINING &&
+			((park->closing && park->buffered > 0) ||
+			 (park->rewound && parking->ndeleted > 0) ||
+			 (seems_drained(park) && now - park->checked >= CHECK_US)))
+			return true;
+	}
+	return false;
+}
+
+/* Back to direct if the table has no row of the topic; in the transaction. */
+static void
+end_draining(HceRelay *relay, HceParkTopic *park)
+{
+	park->checked = relay->poll_time;
+	if (hce_parked_exist(park->name))
+	{
+		/* not covered by the position before, or somebody added it */
+		hce_drain_rewind(park);
+		return;
+	}
+	park->rows = park->bytes = 0;
+	hce_parking_set_mode(relay, park, HCE_MODE_DIRECT, "all parked events are delivered");
+}
+
+/*
+ * Write what belongs to the position row; inside its transaction.  Should
+ * that fail the relay ends, so memory may run ahead of the tables here.
+ */
+void
+hce_parking_store(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+
+	if (parking->nbuffered > 0)
+		hce_parked_put(parking->buffer, parking->nbuffered);
+	if (parking->ndeleted > 0)
+		hce_parked_delete(parking->deleted, parking->ndeleted);
+	parking->ndeleted = 0;
+	if (parking->gap_to_store)
+	{
+		relay->gaps += parking->gap_id < 0 ? 1 : 0;
+		hce_parked_put_gap(parking);
+	}
+	parking->gap_to_store = false;
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+	{
+		if (seems_drained(park))
+			end_draining(relay, park);
+		if (park->to_store)
+			hce_parked_put_mode(park);
+		park->to_store = false;
+	}
+	parking->mode_changed = false;
+}
+
+/* That transaction has committed. */
+void
+hce_parking_stored(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+	{
+		if (park->rows > park->draining)
+			park->read_empty = false;
+		park->buffered = 0;
+	}
+	parking->nbuffered = 0;
+	parking->buffered_bytes = 0;
+	MemoryContextReset(parking->buffer_context);
+}
+
+/* Obey hcevents.pause(), resume() and retry_dead_letters(). */
+void
+hce_parking_serve(HceRelay *relay)
+{
+	HceDatabase *db = relay->shared;
+	bool		pauses;
+	bool		parked;
+	bool		adopt;
+
+	if (!db->pauses_changed && !db->parked_requested && !db->adopt_requested)
+		return;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	pauses = db->pauses_changed;
+	parked = db->parked_requested;
+	adopt = db->adopt_requested;
+	db->pauses_changed = db->parked_requested = db->adopt_requested = false;
+	LWLockRelease(hce_shared->lock);
+	if (relay->wal == NULL)
+	{
+		if (adopt)
+			hce_relay_adopt(relay);
+		return;
+	}
+	if (pauses)
+	{
+		hce_parked_load_pauses(relay);
+		hce_parking_note_pauses(relay);
+	}
+	if (parked)
+		hce_parked_adopt(relay);
+}
+
+/* Make the state of parking from its tables; the counters are there. */
+void
+hce_parking_start(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+
+	parking->buffer_context = AllocSetContextCreate(relay->context,
+													"hcevents parking",
+													ALLOCSET_DEFAULT_SIZES);
+	parking->progress = relay->poll_time;
+	if (relay->wal == NULL)
+		return;
+	hce_parked_load(relay);
+	hce_parked_load_pauses(relay);
+	hce_parking_note_pauses(relay);
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+	{
+		if (park->topic != NULL)
+			hce_producer_hold_topic(park->topic, park->mode == HCE_MODE_PARKING);
+	}
+}

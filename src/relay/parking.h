@@ -1,0 +1,175 @@
+/*-------------------------------------------------------------------------
+ *
+ * parking.h
+ *		Parking: undelivered events move from the journal to a table.
+ *
+ * What parking.c (which topics park), drain.c (how they come back) and
+ * parked_store.c (the tables) share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HCE_PARKING_H
+#define HCE_PARKING_H
+
+#include "nodes/pg_list.h"
+
+#include "relay/relay.h"
+
+/* A topic without a row in hcevents.topic_modes is sent to directly. */
+typedef enum HceTopicMode
+{
+	HCE_MODE_DIRECT = 0,
+	HCE_MODE_PARKING,
+	HCE_MODE_DRAINING
+} HceTopicMode;
+
+#define HCE_MAX_REASON	200
+
+/* The place of a parked event; events of a topic are drained in the order of
+ * epoch and position.  The timeline only names the row: the epoch grows with
+ * it, and with a change of cluster, after which timelines begin anew. */
+typedef struct HceParkedKey
+{
+	TimeLineID	timeline;
+	int			epoch;
+	HcePosition position;
+} HceParkedKey;
+
+/* An event to be parked or read back; all text is UTF-8, as in the journal. */
+typedef struct HceParkedEvent
+{
+	HceParkedKey key;
+	unsigned char event_id[HCE_UUID_SIZE];
+	TimestampTz commit_time;
+	HceRelaySkeleton *skeleton;
+	HceSlice	message_key;	/* data NULL: none */
+	HceSlice	headers;		/* of publish(), pairs of strings, or NULL */
+	HceSlice	envelope;
+} HceParkedEvent;
+
+/* Beside its texts, what a parked event counts against max_parked_size. */
+#define HCE_PARKED_OVERHEAD	200
+
+static inline int64
+hce_parked_bytes(const HceParkedEvent *event)
+{
+	return (int64) event->envelope.len + event->message_key.len + HCE_PARKED_OVERHEAD;
+}
+
+/* A topic that the relay sends to, or would. */
+struct HceParkTopic
+{
+	HceParkTopic *next;
+	char	   *name;
+	HceTopic   *topic;			/* the producer's; NULL when there is none */
+	HceTopicMode mode;
+	char		reason[HCE_MAX_REASON];
+	TimestampTz since;			/* of the mode */
+	bool		to_store;		/* differs from hcevents.topic_modes */
+	bool		paused;			/* hcevents.pause() of a type of it */
+	int64		unsettled;		/* sent directly, without a report yet */
+	int64		rows;			/* in the table and in the buffer */
+	int64		bytes;			/* of them */
+	int			buffered;		/* of them in the buffer */
+	TimestampTz retry_time;		/* no draining before */
+	int64		retry_us;
+
+	/* drain.c */
+	bool		closing;		/* newer events wait, so that it ends */
+	TimestampTz close_time;		/* when closing began or may begin again */
+	HceParkedKey read_to;		/* last row that was read */
+	MemoryContext batch;		/* rows read and not yet sent */
+	HceParkedEvent *rows_read;
+	int			nread;
+	int			next_row;
+	int			draining;		/* rows sent, without a report yet */
+	int			window;			/* how many those may be */
+	bool		read_empty;		/* the last read has found no row */
+	bool		rewound;		/* the next read begins at the first row */
+	TimestampTz checked;		/* when the table was last asked for rows */
+};
+
+/* A row that was sent and is not deleted yet. */
+typedef struct HceDrained
+{
+	HceParkedEvent event;		/* without its texts */
+	HceParkTopic *park;
+	uint32		bytes;
+	bool		done;
+	bool		resent;
+} HceDrained;
+
+struct HceParking
+{
+	HceParkTopic *topics;
+	bool		mode_changed;	/* of some topic, and is not stored */
+	bool		take_back;		/* what librdkafka holds, at the turn's end */
+	bool		backlog;		/* the WAL limit is passed: park all topics */
+	TimestampTz looked;			/* at the WAL limit */
+	TimestampTz progress;		/* last acknowledgement, or nothing to send */
+	bool		paused;			/* hcevents.pause() of everything */
+	char		pause_reason[HCE_MAX_REASON];
+	List	   *paused_types;	/* of char *; "*" is not among them */
+
+	/* events that are parked with the next position row */
+	MemoryContext buffer_context;
+	HceParkedEvent *buffer;
+	int			nbuffered;
+	int			buffer_capacity;
+	Size		buffered_bytes;
+	TimestampTz buffered_since;
+
+	/* rows in flight, by number; see HCE_DRAIN_NUMBER */
+	HceDrained *drained;
+	uint64		oldest_drained;
+	uint64		next_drained;
+
+	/* rows that are deleted with the next position row */
+	HceParkedKey *deleted;
+	int			ndeleted;
+	int			deleted_capacity;
+	TimestampTz deleted_since;
+
+	/* beyond max_parked_size; see parking.c */
+	int64		gap_id;			/* 0 = no loss under way, -1 = not written yet */
+	XLogRecPtr	gap_from;
+	XLogRecPtr	gap_to;
+	TimestampTz gap_time;
+	bool		gap_to_store;
+	List	   *lost;			/* of HceLostType */
+	List	   *synthetic;		/* of HceRelaySkeleton, for rows read back */
+};
+
+typedef struct HceLostType
+{
+	const char *event_type;
+	int64		count;
+} HceLostType;
+
+/* Numbers of messages that come from the table have this bit. */
+#define HCE_DRAIN_NUMBER	(UINT64CONST(1) << 63)
+#define HCE_DRAIN_RING		65536
+
+/* parking.c */
+extern const char *hce_topic_mode_name(HceTopicMode mode);
+extern void hce_parking_set_mode(HceRelay *relay, HceParkTopic *park,
+								 HceTopicMode mode, const char *reason);
+extern void hce_parking_note_pauses(HceRelay *relay);
+
+/* drain.c */
+extern void hce_drain_rewind(HceParkTopic *park);
+
+/* parked_store.c */
+extern void hce_parked_load(HceRelay *relay);
+extern void hce_parked_adopt(HceRelay *relay);
+extern void hce_parked_load_pauses(HceRelay *relay);
+extern void hce_parked_put(const HceParkedEvent *events, int count);
+extern void hce_parked_delete(const HceParkedKey *keys, int count);
+extern void hce_parked_forget_all(void);
+extern bool hce_parked_exist(const char *topic);
+extern int	hce_parked_read(HceRelay *relay, HceParkTopic *park,
+							HceParkedKey end);
+extern void hce_parked_put_mode(const HceParkTopic *park);
+extern void hce_parked_put_gap(HceParking *parking);
+
+#endif							/* HCE_PARKING_H */
