@@ -33,6 +33,7 @@ char	   *hce_schema_version;
 char	   *hce_headers;
 int			hce_max_event_size;
 int			hce_relay_memory;
+int			hce_dead_letter_retention;
 
 uint64		hce_envelope_generation = 1;
 
@@ -267,6 +268,11 @@ hce_settings_init(void)
 							"What is beyond it is read from the WAL again.",
 							&hce_relay_memory, 64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hcevents.dead_letter_retention",
+							"How long the key and payload of a dead letter are kept.",
+							"What is older keeps its metadata only, and cannot be retried. -1 keeps all for ever.",
+							&hce_dead_letter_retention, 30 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hcevents");
 
 	if (process_shared_preload_libraries_in_progress)

@@ -17,6 +17,7 @@ extern char *hce_schema_version;
 extern char *hce_headers;
 extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
+extern int	hce_dead_letter_retention;	/* minutes; -1 = for ever */
 
 /*
  * Grows with every change of a setting that is part of the envelope

@@ -32,6 +32,7 @@ typedef struct HceRelayType
 	bool		to_store;		/* differs from hcevents.counters */
 	int64		captured;
 	HceStoredCounters settled;	/* up to the settled prefix */
+	int64		parked;			/* in hcevents.parked_store */
 	TimestampTz oldest_pending;
 	TimestampTz last_error_time;
 	char		last_error[HCE_MAX_ERROR];
@@ -49,6 +50,7 @@ typedef struct HceRelaySkeleton
 	char	   *topic_name;
 	char	   *event_type;		/* NUL-terminated parts, for headers */
 	char	   *source;
+	char	   *schema;			/* of the table, "" for publish() */
 	char	   *table;
 } HceRelaySkeleton;
 
@@ -92,8 +94,11 @@ typedef struct HceRelay
 	int			ntypes;
 	int			types_capacity;
 	List	   *dead;			/* HceDeadLetter, to be stored */
-	int64		dead_total;
-	int64		gaps;
+	int64		dead_total;		/* in the store, without those retried */
+	HcePosition last_dead;		/* highest position of one stored here */
+	bool		recount;		/* somebody has changed dead letters or gaps */
+	TimestampTz dead_look_time; /* when old ones are looked for again */
+	int64		gaps;			/* not acknowledged */
 	HcePosition sent;			/* first event never sent */
 	uint64		unstored;		/* events settled since the row was written */
 	TimestampTz stored_time;
@@ -134,11 +139,26 @@ extern bool hce_relay_look_visible(HceRelay *relay);
 /* relay_send.c: committed transactions to the producer */
 extern bool hce_relay_send(HceRelay *relay);
 extern void hce_relay_delivered(void *arg, uint64 number);
-extern void hce_relay_refused(void *arg, uint64 number, const char *error,
-							  const char *key, size_t key_len,
-							  const char *value, size_t value_len);
+extern void hce_relay_refused(void *arg, const HceMessage *message,
+							  const char *error);
 extern void hce_relay_resent(void *arg, uint64 number);
 extern int64 hce_relay_timestamp_ms(void *arg, uint64 number);
+
+/* dead_letters.c: what Kafka can never take */
+extern void hce_dead_letter_init(HceDeadLetter *letter,
+								 const HceRelaySkeleton *skeleton,
+								 HcePosition position,
+								 TimestampTz commit_time,
+								 const unsigned char *id);
+extern void hce_dead_letter_set_headers(HceDeadLetter *letter,
+										const HceHeader *headers, int count);
+extern void hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter);
+extern void hce_dead_letters_store(HceRelay *relay);
+extern void hce_dead_letters_stored(HceRelay *relay);
+extern bool hce_dead_letters_due(HceRelay *relay);
+extern bool hce_dead_letters_recount(HceRelay *relay);
+extern void hce_dead_letters_restore(HceRelay *relay);
+extern bool hce_dead_letters_look_old(HceRelay *relay);
 
 /* relay_store.c: settled events to the position row and to shared memory */
 extern void hce_relay_settle(HceRelay *relay);

@@ -78,11 +78,7 @@ void
 hce_relay_restore_counters(HceRelay *relay)
 {
 	hce_position_load_counters(restore_type, relay);
-	if (!hce_position_begin())
-		return;
-	relay->dead_total = hce_position_dead_count();
-	relay->gaps = hce_position_gap_count();
-	hce_position_commit();
+	hce_dead_letters_restore(relay);
 }
 
 static void
@@ -181,8 +177,7 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 	if (max_slot_wal_keep_size_mb >= 0)
 		idle_bytes = Min(idle_bytes, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 4);
 
-	/* who saw flush() return true finds the dead letter in its table */
-	if (relay->dead != NIL)
+	if (hce_dead_letters_due(relay))
 		return true;
 	if (relay->unstored > 0)
 		return relay->unstored >= STORE_EVENTS ||
@@ -209,31 +204,6 @@ store_counters(HceRelay *relay)
 	}
 }
 
-static void
-free_dead_letter(HceDeadLetter *letter)
-{
-	pfree(letter->event_type);
-	pfree(letter->topic);
-	pfree(letter->reason);
-	pfree(letter->error);
-	if (letter->source_table != NULL)
-		pfree(letter->source_table);
-	if (letter->key != NULL)
-		pfree(letter->key);
-	if (letter->envelope != NULL)
-		pfree(letter->envelope);
-	pfree(letter);
-}
-
-static void
-store_dead_letters(HceRelay *relay)
-{
-	ListCell   *cell;
-
-	foreach(cell, relay->dead)
-		hce_position_put_dead(lfirst(cell));
-}
-
 /*
  * Write the position, what it covers, and nothing else.  Returns false when
  * the extension is gone.
@@ -242,7 +212,6 @@ bool
 hce_relay_store(HceRelay *relay)
 {
 	MemoryContext old = CurrentMemoryContext;
-	ListCell   *cell;
 
 	relay->stored.settled = hce_relay_position(relay);
 	relay->stored.sent = relay->sent;
@@ -251,16 +220,12 @@ hce_relay_store(HceRelay *relay)
 	if (!hce_position_begin())
 		return false;
 	hce_position_put(&relay->stored);
+	hce_dead_letters_store(relay);
 	store_counters(relay);
-	store_dead_letters(relay);
 	relay->stored_commit = hce_position_commit();
 	MemoryContextSwitchTo(old);
 
-	relay->dead_total += list_length(relay->dead);
-	foreach(cell, relay->dead)
-		free_dead_letter(lfirst(cell));
-	list_free(relay->dead);
-	relay->dead = NIL;
+	hce_dead_letters_stored(relay);
 	relay->unstored = 0;
 	relay->stored_time = GetCurrentTimestamp();
 	return true;
@@ -327,7 +292,8 @@ compute_ages(HceRelay *relay, TimestampTz now)
 	{
 		HceRelayType *type = &relay->types[i];
 		double		seconds = (double) (now - type->rate_time) / USECS_PER_SEC;
-		bool		pending = type->captured > type->settled.delivered + type->settled.dead;
+		bool		pending = type->captured > type->settled.delivered +
+			type->settled.dead + type->parked;
 		TimestampTz oldest = pending && head != NULL ? head->commit_time : 0;
 
 		if (type->rate_time != 0 && seconds > 0)
@@ -358,6 +324,7 @@ publish_type(HceRelay *relay, HceRelayType *type)
 	strlcpy(stats->topic, type->settled.topic, sizeof(stats->topic));
 	stats->captured = type->captured;
 	stats->delivered = type->settled.delivered;
+	stats->parked = type->parked;
 	stats->dead = type->settled.dead;
 	stats->redelivered = type->settled.redelivered;
 	stats->bytes = type->settled.bytes;
@@ -395,7 +362,8 @@ hce_relay_publish_stats(HceRelay *relay)
 	{
 		HceRelayType *type = &relay->types[i];
 
-		pending += type->captured - type->settled.delivered - type->settled.dead;
+		pending += type->captured - type->settled.delivered -
+			type->settled.dead - type->parked;
 		if (type->to_publish)
 			publish_type(relay, type);
 		type->to_publish = false;

@@ -89,6 +89,9 @@ typedef struct HceDatabase
 	bool		reset_requested;
 	bool		restart_requested;
 	bool		check_requested;	/* the catalogs may say something new */
+	bool		parked_requested;	/* hcevents.parked_store has new rows */
+	bool		recount_requested;	/* dead letters or gaps were changed */
+	bool		prepared_requests;	/* a prepared transaction has done that */
 
 	/* atomics, see wake_relay */
 	pg_atomic_uint32 napping;	/* the relay will look by itself soon */
@@ -108,6 +111,7 @@ typedef struct HceTypeStats
 	char		topic[HCE_MAX_TOPIC];
 	int64		captured;
 	int64		delivered;
+	int64		parked;
 	int64		dead;
 	int64		redelivered;
 	int64		bytes;			/* of delivered keys and envelopes */

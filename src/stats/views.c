@@ -165,8 +165,9 @@ type_row(const HceTypeStats *stats, TimestampTz stats_reset,
 	values[1] = CStringGetTextDatum(stats->topic);
 	values[2] = Int64GetDatum(stats->captured);
 	values[3] = Int64GetDatum(stats->delivered);
-	values[4] = Int64GetDatum(stats->captured - stats->delivered - stats->dead);
-	values[5] = Int64GetDatum(0);
+	values[4] = Int64GetDatum(stats->captured - stats->delivered -
+							  stats->parked - stats->dead);
+	values[5] = Int64GetDatum(stats->parked);
 	values[6] = Int64GetDatum(stats->dead);
 	values[7] = Int64GetDatum(stats->redelivered);
 	values[8] = Int64GetDatum(stats->bytes);
