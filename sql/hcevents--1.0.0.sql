@@ -195,7 +195,9 @@ CREATE TABLE hcevents.gap_log (
     from_time timestamptz,
     to_time timestamptz NOT NULL,
     cause text NOT NULL,
-    events jsonb
+    events jsonb,
+    acknowledged_by text,
+    acknowledged_time timestamptz
 );
 COMMENT ON TABLE hcevents.gap_log IS
 'Stretches of journal that were lost; read hcevents.gaps.';
@@ -206,19 +208,42 @@ CREATE TABLE hcevents.dead_letter_store (
     event_id uuid NOT NULL UNIQUE,
     event_type text NOT NULL,
     topic text,
+    source_schema text,
     source_table text,
     key text,
+    headers text[],
     reason text NOT NULL,
     error text NOT NULL,
     envelope text,
     size bigint NOT NULL,
+    timeline integer NOT NULL,
+    epoch integer NOT NULL,
     commit_lsn pg_lsn NOT NULL,
     event_index bigint NOT NULL,
     commit_time timestamptz NOT NULL,
-    dead_time timestamptz NOT NULL
+    attempts integer NOT NULL DEFAULT 1,
+    first_failed_time timestamptz NOT NULL,
+    last_failed_time timestamptz NOT NULL,
+    retried_time timestamptz
 );
 COMMENT ON TABLE hcevents.dead_letter_store IS
 'Events that Kafka can never take, with their envelopes where there is one; read hcevents.dead_letters.';
+COMMENT ON COLUMN hcevents.dead_letter_store.headers IS 'Those given to publish(): names and values in turn.';
+COMMENT ON COLUMN hcevents.dead_letter_store.attempts IS 'How often the event has become a dead letter: 1, and one more for each retry that failed.';
+COMMENT ON COLUMN hcevents.dead_letter_store.retried_time IS 'When it was moved to hcevents.parked_store. Such a row holds no payload, remembers the attempts, and goes when the event is delivered.';
+CREATE INDEX dead_letter_store_payload ON hcevents.dead_letter_store (last_failed_time)
+    WHERE envelope IS NOT NULL OR key IS NOT NULL;
+CREATE INDEX dead_letter_store_retried ON hcevents.dead_letter_store (retried_time)
+    WHERE retried_time IS NOT NULL;
+
+CREATE TABLE hcevents.counter_changes (
+    event_type text NOT NULL,
+    topic text NOT NULL,
+    dead bigint NOT NULL,
+    parked bigint NOT NULL
+);
+COMMENT ON TABLE hcevents.counter_changes IS
+'Events that were moved between dead letters and parked events by SQL functions, until the relay has taken them into hcevents.counters: what to add.';
 
 CREATE TABLE hcevents.parked_store (
     timeline integer NOT NULL,
@@ -268,8 +293,8 @@ COMMENT ON TABLE hcevents.pauses IS
 'What hcevents.pause() has stopped; the event type * stands for all.';
 
 REVOKE ALL ON hcevents.position, hcevents.counters, hcevents.gap_log,
-    hcevents.dead_letter_store, hcevents.parked_store, hcevents.topic_modes,
-    hcevents.pauses FROM PUBLIC;
+    hcevents.dead_letter_store, hcevents.counter_changes,
+    hcevents.parked_store, hcevents.topic_modes, hcevents.pauses FROM PUBLIC;
 
 /* ---- what the library says ---- */
 
@@ -390,7 +415,8 @@ COMMENT ON VIEW hcevents.latency_histogram IS
 'Events by latency from commit to acknowledgement: count of those up to le_ms milliseconds and above the bound before.';
 
 CREATE VIEW hcevents.gaps AS
-    SELECT id, from_lsn, to_lsn, from_time, to_time, cause, events
+    SELECT id, from_lsn, to_lsn, from_time, to_time, cause, events,
+           acknowledged_by, acknowledged_time
     FROM hcevents.gap_log;
 COMMENT ON VIEW hcevents.gaps IS
 'Stretches of journal that were lost, with their cause. Events committed in them were not delivered.';
@@ -405,9 +431,11 @@ COMMENT ON VIEW hcevents.parked_events IS
 'Events that wait in this database for Kafka or for their topic, without key and payload.';
 
 CREATE VIEW hcevents.dead_letters AS
-    SELECT id, event_id, event_type, topic, source_table, reason, error, size,
-           commit_time, dead_time
-    FROM hcevents.dead_letter_store;
+    SELECT id, event_id, event_type, topic, source_table, reason, error,
+           attempts, size, envelope IS NOT NULL AS retriable, commit_time,
+           first_failed_time, last_failed_time
+    FROM hcevents.dead_letter_store
+    WHERE retried_time IS NULL;
 COMMENT ON VIEW hcevents.dead_letters IS
 'Events that Kafka can never take or that could not be captured, without key and payload.';
 
@@ -563,6 +591,316 @@ END
 $$;
 COMMENT ON FUNCTION hcevents.create_topics(integer, integer, jsonb) IS
 'Creates the topics of hcevents.topics() that are missing: "created", "exists" or the broker''s error for each. config holds topic options of Kafka, such as {"retention.ms": 604800000}. Its caller needs pg_monitor and EXECUTE on hcevents.make_topics() too.';
+
+/* ---- dead letters, gaps: what a DBA does about them ---- */
+
+CREATE FUNCTION hcevents.tell_relay() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'hcevents_tell_relay';
+REVOKE ALL ON FUNCTION hcevents.tell_relay() FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.tell_relay() IS
+'Makes the relay count dead letters and gaps again when the transaction commits.';
+CREATE TRIGGER tell_relay AFTER DELETE OR TRUNCATE ON hcevents.dead_letter_store
+    FOR EACH STATEMENT EXECUTE FUNCTION hcevents.tell_relay();
+CREATE TRIGGER tell_relay AFTER UPDATE OR DELETE OR TRUNCATE ON hcevents.gap_log
+    FOR EACH STATEMENT EXECUTE FUNCTION hcevents.tell_relay();
+CREATE TRIGGER tell_relay AFTER INSERT ON hcevents.counter_changes
+    FOR EACH STATEMENT EXECUTE FUNCTION hcevents.tell_relay();
+/* also where triggers are switched off by session_replication_role */
+ALTER TABLE hcevents.dead_letter_store ENABLE ALWAYS TRIGGER tell_relay;
+ALTER TABLE hcevents.gap_log ENABLE ALWAYS TRIGGER tell_relay;
+ALTER TABLE hcevents.counter_changes ENABLE ALWAYS TRIGGER tell_relay;
+
+/*
+ * Who calls a function that runs as its owner: what SET ROLE says, else the
+ * session's user.
+ */
+CREATE FUNCTION hcevents.calling_role() RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE pg_catalog.current_setting('role')
+        WHEN 'none' THEN session_user::pg_catalog.text
+        WHEN session_user::pg_catalog.text THEN session_user::pg_catalog.text
+        ELSE pg_catalog.format('%s (session user %s)',
+                               pg_catalog.current_setting('role'), session_user)
+        END;
+END;
+REVOKE ALL ON FUNCTION hcevents.calling_role() FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.calling_role() IS
+'Who calls, for audit lines.';
+
+CREATE FUNCTION hcevents.audit(message text) RETURNS void
+    LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'hcevents_audit';
+REVOKE ALL ON FUNCTION hcevents.audit(text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.audit(text) IS
+'Writes a line into the server log, without the statement.';
+
+/*
+ * The letters that are meant, locked.  Only those that the stored position
+ * covers: others would come again from the journal after a crash.
+ */
+CREATE FUNCTION hcevents.choose_dead_letters(ids bigint[], event_type text,
+                                             since timestamptz,
+                                             until timestamptz)
+    RETURNS SETOF hcevents.dead_letter_store
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    settled record;
+    letter hcevents.dead_letter_store;
+    unsettled bigint := 0;
+BEGIN
+    IF num_nulls(choose_dead_letters.ids, choose_dead_letters.event_type,
+                 choose_dead_letters.since, choose_dead_letters.until) = 4 THEN
+        RAISE invalid_parameter_value USING
+            MESSAGE = 'all arguments are NULL',
+            HINT = 'Say which dead letters are meant: ids, event_type, since or until. All of them: since => ''-infinity''.';
+    END IF;
+    SELECT p.commit_lsn, p.event_index INTO STRICT settled
+    FROM hcevents.position AS p;
+    FOR letter IN
+        SELECT d.* FROM hcevents.dead_letter_store AS d
+        WHERE d.retried_time IS NULL
+            AND (choose_dead_letters.ids IS NULL
+                 OR d.id = ANY (choose_dead_letters.ids))
+            AND (choose_dead_letters.event_type IS NULL
+                 OR d.event_type = choose_dead_letters.event_type)
+            AND (choose_dead_letters.since IS NULL
+                 OR d.last_failed_time >= choose_dead_letters.since)
+            AND (choose_dead_letters.until IS NULL
+                 OR d.last_failed_time < choose_dead_letters.until)
+        ORDER BY d.id
+        FOR UPDATE
+    LOOP
+        IF (letter.commit_lsn, letter.event_index)
+            < (settled.commit_lsn, settled.event_index) THEN
+            RETURN NEXT letter;
+        ELSE
+            unsettled := unsettled + 1;
+        END IF;
+    END LOOP;
+    IF unsettled > 0 THEN
+        RAISE NOTICE USING
+            MESSAGE = format('dead letters left alone: %s, events before them are not settled yet', unsettled),
+            HINT = 'Call again when hcevents.flush() returns true.';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.choose_dead_letters(bigint[], text, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.choose_dead_letters(bigint[], text, timestamptz, timestamptz) IS
+'The part that retry_dead_letters() and discard_dead_letters() share.';
+
+CREATE FUNCTION hcevents.retry_dead_letters(ids bigint[] DEFAULT NULL,
+                                            event_type text DEFAULT NULL,
+                                            since timestamptz DEFAULT NULL,
+                                            until timestamptz DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    moved bigint[] := '{}';
+    empty bigint := 0;
+    nameless bigint := 0;
+    letter hcevents.dead_letter_store;
+    topic text;
+BEGIN
+    FOR letter IN
+        SELECT * FROM hcevents.choose_dead_letters(ids, event_type, since, until)
+    LOOP
+        topic := hcevents.topic_name(letter.event_type,
+                                     coalesce(letter.source_schema, ''));
+        IF letter.envelope IS NULL THEN
+            empty := empty + 1;
+        ELSIF topic IS NULL THEN
+            nameless := nameless + 1;
+        ELSE
+            INSERT INTO hcevents.parked_store (timeline, commit_lsn,
+                event_index, epoch, event_id, event_type, topic, source_table,
+                key, headers, envelope, commit_time, parked_time, cause)
+            VALUES (letter.timeline, letter.commit_lsn, letter.event_index,
+                letter.epoch, letter.event_id, letter.event_type, topic,
+                letter.source_table, letter.key, letter.headers,
+                letter.envelope, letter.commit_time, clock_timestamp(),
+                'retried');
+            INSERT INTO hcevents.counter_changes
+            VALUES (letter.event_type, topic, -1, 1);
+            moved := moved || letter.id;
+        END IF;
+    END LOOP;
+    UPDATE hcevents.dead_letter_store AS d
+    SET retried_time = clock_timestamp(), key = NULL, headers = NULL,
+        envelope = NULL
+    WHERE d.id = ANY (moved);
+
+    IF empty > 0 THEN
+        RAISE NOTICE USING
+            MESSAGE = format('dead letters without an envelope, which cannot be retried: %s', empty),
+            HINT = 'They failed at capture, were forgotten, or are older than hcevents.dead_letter_retention. Publish them by hand, or discard them.';
+    END IF;
+    IF nameless > 0 THEN
+        RAISE NOTICE USING
+            MESSAGE = format('dead letters for which the settings make no valid topic name: %s', nameless),
+            HINT = 'Change hcevents.topic or hcevents.topic_prefix, and retry them in a new session.';
+    END IF;
+    IF moved <> '{}' THEN
+        PERFORM hcevents.audit(format(
+            'role %s retries dead letters of hcevents: %s, ids %s to %s',
+            hcevents.calling_role(), cardinality(moved), moved[1],
+            moved[cardinality(moved)]));
+    END IF;
+    RETURN cardinality(moved);
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.retry_dead_letters(bigint[], text, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.retry_dead_letters(bigint[], text, timestamptz, timestamptz) IS
+'Has dead letters sent again, to the topics that the settings now make: those that meet all arguments given (since <= last_failed_time < until). Returns how many. One that fails again is a dead letter again, with one more attempt.';
+
+CREATE FUNCTION hcevents.discard_dead_letters(ids bigint[] DEFAULT NULL,
+                                              event_type text DEFAULT NULL,
+                                              since timestamptz DEFAULT NULL,
+                                              until timestamptz DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    chosen bigint[];
+BEGIN
+    chosen := ARRAY(SELECT c.id
+                    FROM hcevents.choose_dead_letters(ids, event_type, since,
+                                                      until) AS c
+                    ORDER BY c.id);
+    IF chosen = '{}' THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM hcevents.dead_letter_store AS d WHERE d.id = ANY (chosen);
+    PERFORM hcevents.audit(format(
+        'role %s discards dead letters of hcevents: %s, ids %s to %s',
+        hcevents.calling_role(), cardinality(chosen), chosen[1],
+        chosen[cardinality(chosen)]));
+    RETURN cardinality(chosen);
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.discard_dead_letters(bigint[], text, timestamptz, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.discard_dead_letters(bigint[], text, timestamptz, timestamptz) IS
+'Removes dead letters for good: those that meet all arguments given (since <= last_failed_time < until). Returns how many. They stay counted as dead in hcevents.delivery_stats.';
+
+CREATE FUNCTION hcevents.forget(resource text, key text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    dead bigint;
+    parked bigint;
+BEGIN
+    IF num_nulls(forget.resource, forget.key) > 0 THEN
+        RAISE null_value_not_allowed USING
+            MESSAGE = 'resource and key must not be NULL',
+            HINT = 'Name one resource, such as hcevents.forget(''patient'', ''123'').';
+    END IF;
+    UPDATE hcevents.dead_letter_store AS d
+    SET key = NULL, headers = NULL, envelope = NULL, reason = 'forgotten',
+        error = 'erased by hcevents.forget()'
+    WHERE split_part(d.event_type, '.', 1) = forget.resource
+        AND d.key = forget.key;
+    GET DIAGNOSTICS dead = ROW_COUNT;
+
+    WITH taken AS (
+        DELETE FROM hcevents.parked_store AS p
+        WHERE split_part(p.event_type, '.', 1) = forget.resource
+            AND p.key = forget.key
+        RETURNING p.*
+    ), counted AS (
+        INSERT INTO hcevents.counter_changes
+        SELECT t.event_type, max(t.topic), count(*), -count(*)
+        FROM taken AS t GROUP BY t.event_type
+    )
+    INSERT INTO hcevents.dead_letter_store AS d (event_id, event_type, topic,
+        source_table, reason, error, size, timeline, epoch, commit_lsn,
+        event_index, commit_time, first_failed_time, last_failed_time)
+    SELECT t.event_id, t.event_type, t.topic, t.source_table, 'forgotten',
+        'erased by hcevents.forget()', octet_length(t.envelope), t.timeline,
+        t.epoch, t.commit_lsn, t.event_index, t.commit_time,
+        clock_timestamp(), clock_timestamp()
+    FROM taken AS t
+    ON CONFLICT (event_id) DO UPDATE
+    SET reason = excluded.reason, error = excluded.error, key = NULL,
+        headers = NULL, envelope = NULL, retried_time = NULL,
+        last_failed_time = excluded.last_failed_time;
+    GET DIAGNOSTICS parked = ROW_COUNT;
+
+    PERFORM hcevents.audit(format(
+        'role %s has hcevents forget one resource: dead letters %s, parked events %s',
+        hcevents.calling_role(), dead, parked));
+    RETURN dead + parked;
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.forget(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.forget(text, text) IS
+'Erases key and payload of all dead letters and parked events of one resource, such as forget(''patient'', ''123''). Returns how many events. Their metadata stays, as dead letters with the reason "forgotten". The journal and Kafka are not touched.';
+
+CREATE FUNCTION hcevents.event_payload(event_id uuid) RETURNS text
+    LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM hcevents.audit(format('role %s reads the payload of event %s',
+                                  hcevents.calling_role(),
+                                  event_payload.event_id));
+    RETURN (
+        SELECT e.envelope
+        FROM (SELECT d.envelope FROM hcevents.dead_letter_store AS d
+              WHERE d.event_id = event_payload.event_id
+              UNION ALL
+              SELECT p.envelope FROM hcevents.parked_store AS p
+              WHERE p.event_id = event_payload.event_id) AS e
+        WHERE e.envelope IS NOT NULL
+        LIMIT 1);
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.event_payload(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.event_payload(uuid) IS
+'The envelope of a dead letter or parked event; NULL when there is none. Each call is in the server log with role and event id.';
+
+CREATE FUNCTION hcevents.acknowledge_gap(id bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    gap record;
+BEGIN
+    SELECT g.acknowledged_by, g.acknowledged_time INTO gap
+    FROM hcevents.gap_log AS g WHERE g.id = acknowledge_gap.id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE undefined_object USING
+            MESSAGE = format('there is no gap with the id %s', acknowledge_gap.id),
+            HINT = 'The view hcevents.gaps has the ids.';
+    END IF;
+    IF gap.acknowledged_time IS NOT NULL THEN
+        RAISE NOTICE 'gap % is acknowledged already, by % at %',
+            acknowledge_gap.id, gap.acknowledged_by, gap.acknowledged_time;
+        RETURN;
+    END IF;
+    UPDATE hcevents.gap_log AS g
+    SET acknowledged_by = hcevents.calling_role(),
+        acknowledged_time = clock_timestamp()
+    WHERE g.id = acknowledge_gap.id;
+    PERFORM hcevents.audit(format('role %s acknowledges gap %s of hcevents',
+                                  hcevents.calling_role(),
+                                  acknowledge_gap.id));
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.acknowledge_gap(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.acknowledge_gap(bigint) IS
+'Says that somebody has dealt with a gap: it stays in hcevents.gaps with role and time, and hcevents.status and hcevents.check() count it no more.';
 
 /* ---- the doctor ---- */
 
@@ -830,10 +1168,10 @@ BEGIN
     SELECT 'gaps',
            CASE WHEN relay.gaps > 0 THEN 'error' ELSE 'ok' END,
            CASE WHEN relay.gaps > 0
-               THEN format('stretches of journal that were lost: %s', relay.gaps)
-               ELSE 'no journal was lost' END,
+               THEN format('stretches of journal that were lost and are not acknowledged: %s', relay.gaps)
+               ELSE 'no journal was lost, or it is acknowledged' END,
            CASE WHEN relay.gaps > 0
-               THEN 'hcevents.gaps has time and cause of each; consumers lack the events committed then.'
+               THEN 'hcevents.gaps has time and cause of each; consumers lack the events committed then. hcevents.acknowledge_gap() when that is dealt with.'
            END;
     RETURN QUERY
     SELECT 'dead_letters',
@@ -841,7 +1179,7 @@ BEGIN
            format('events that could not be delivered: %s',
                   coalesce(relay.dead, 0)),
            CASE WHEN relay.dead > 0
-               THEN 'hcevents.dead_letters has the reason of each.' END;
+               THEN 'hcevents.dead_letters has the reason of each. Mend it and call hcevents.retry_dead_letters(), or hcevents.discard_dead_letters().' END;
 END
 $$;
 COMMENT ON FUNCTION hcevents.check_losses() IS

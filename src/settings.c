@@ -35,6 +35,7 @@ int			hce_max_event_size;
 int			hce_relay_memory;
 int			hce_max_retained_wal;
 int			hce_max_parked_size;
+int			hce_dead_letter_retention;
 
 uint64		hce_envelope_generation = 1;
 
@@ -279,6 +280,11 @@ hce_settings_init(void)
 							"The loss is recorded in hcevents.gaps; -1 = no limit.",
 							&hce_max_parked_size, 10 * 1024, -1, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hcevents.dead_letter_retention",
+							"How long the key and payload of a dead letter are kept.",
+							"What is older keeps its metadata only, and cannot be retried. -1 keeps all for ever.",
+							&hce_dead_letter_retention, 30 * 24 * 60, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hcevents");
 
 	if (process_shared_preload_libraries_in_progress)

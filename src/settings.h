@@ -19,6 +19,7 @@ extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
 extern int	hce_max_retained_wal;	/* MB, -1 = never park */
 extern int	hce_max_parked_size;	/* MB, -1 = no limit */
+extern int	hce_dead_letter_retention;	/* minutes; -1 = for ever */
 
 /*
  * Grows with every change of a setting that is part of the envelope

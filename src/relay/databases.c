@@ -44,6 +44,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "relay/by_hand.h"
 #include "relay/databases.h"
 #include "stats/shared.h"
 
@@ -292,7 +293,10 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	/* its events are those of another transaction, so the hook of commit in
 	 * the capture side knows nothing of them */
 	if (commit_prepared)
+	{
 		hce_shared_wake_relay();
+		hce_by_hand_commit_prepared();
+	}
 }
 
 /* DROP EXTENSION: undo what install() did, and say what is lost by it. */

@@ -107,6 +107,27 @@ settle_row(HceRelay *relay, HceDrained *drained)
 	return type;
 }
 
+/* A parked event is a dead letter; "message" is what was, or would be, sent. */
+static void
+bury(HceRelay *relay, const HceParkedEvent *event, const HceMessage *message,
+	 const char *reason, const char *error)
+{
+	HceDeadLetter letter;
+
+	hce_dead_letter_init(&letter, event->skeleton, event->key.position,
+						 event->commit_time, event->event_id);
+	letter.timeline = event->key.timeline;
+	letter.epoch = event->key.epoch;
+	if (message->key != NULL)
+		letter.key = pnstrdup(message->key, message->key_len);
+	hce_dead_letter_set_headers(&letter, message->headers, message->nheaders);
+	letter.reason = unconstify(char *, reason);
+	letter.error = unconstify(char *, error);
+	letter.envelope = pnstrdup(message->value, message->value_len);
+	letter.size = (int64) message->value_len;
+	hce_dead_letter_keep(relay, &letter);
+}
+
 /*
  * What became of a message.  Each returns false if it was not one of ours.
  */
@@ -127,18 +148,13 @@ hce_drain_delivered(HceRelay *relay, uint64 number)
 }
 
 bool
-hce_drain_refused(HceRelay *relay, uint64 number, const char *error,
-				  HceSlice key, HceSlice envelope)
+hce_drain_refused(HceRelay *relay, const HceMessage *message, const char *error)
 {
-	HceDrained *drained = find_drained(relay, number);
-	HceParkedEvent *event;
+	HceDrained *drained = find_drained(relay, message->number);
 
 	if (drained == NULL)
 		return false;
-	event = &drained->event;
-	hce_relay_bury(relay, event->skeleton, event->key.position,
-				   event->commit_time, event->event_id, key, "refused", error,
-				   envelope);
+	bury(relay, &drained->event, message, "refused", error);
 	settle_row(relay, drained)->settled.dead++;
 	return true;
 }
@@ -196,6 +212,7 @@ register_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 	park->draining++;
 }
 
+/* Send a row, or make a dead letter of it when its topic is impossible. */
 static HceSend
 send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 {
@@ -212,30 +229,28 @@ send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 		.headers = headers,
 		.number = HCE_DRAIN_NUMBER | relay->parking->next_drained
 	};
+	HceSend		result;
 
 	hce_event_id_format(event->event_id, id_text);
 	message.nheaders = hce_relay_headers(relay, event->skeleton, event->headers,
 										 id_text, position_text,
 										 event->key.epoch, event->key.position,
 										 headers);
-	return hce_producer_send(relay->producer, &message);
-}
+	result = hce_producer_send(relay->producer, &message);
+	if (result == HCE_SENT)
+		register_row(relay, park, event);
+	else if (result == HCE_SEND_NEVER)
+	{
+		HceRelayType *type = &relay->types[event->skeleton->type];
 
-/* Kafka will never take events of this topic. */
-static void
-bury_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
-{
-	HceRelayType *type = &relay->types[event->skeleton->type];
-
-	hce_relay_bury(relay, event->skeleton, event->key.position,
-				   event->commit_time, event->event_id, event->message_key,
-				   "invalid_topic",
-				   psprintf("\"%s\" is no topic name that Kafka accepts", park->name),
-				   event->envelope);
-	delete_row(relay, event, park, event->envelope.len + event->message_key.len);
-	type->settled.parked--;
-	type->settled.dead++;
-	type->to_publish = type->to_store = true;
+		bury(relay, event, &message, "invalid_topic",
+			 psprintf("\"%s\" is no topic name that Kafka accepts", park->name));
+		delete_row(relay, event, park, event->envelope.len + event->message_key.len);
+		type->settled.parked--;
+		type->settled.dead++;
+		type->to_publish = type->to_store = true;
+	}
+	return result;
 }
 
 /*
@@ -263,25 +278,13 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 
 	for (int sent = 0; sent < DRAIN_PER_TURN; sent++)
 	{
-		HceParkedEvent *event;
-
 		if (park->draining >= park->window ||
 			parking->next_drained - parking->oldest_drained >= HCE_DRAIN_RING)
 			return false;
 		if (park->next_row == park->nread && !read_more(relay, park))
 			return false;
-		event = &park->rows_read[park->next_row];
-		switch (send_row(relay, park, event))
-		{
-			case HCE_SENT:
-				register_row(relay, park, event);
-				break;
-			case HCE_SEND_LATER:
-				return false;
-			case HCE_SEND_NEVER:
-				bury_row(relay, park, event);
-				break;
-		}
+		if (send_row(relay, park, &park->rows_read[park->next_row]) == HCE_SEND_LATER)
+			return false;
 		park->next_row++;
 	}
 	return true;

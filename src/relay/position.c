@@ -35,7 +35,7 @@
 
 #include "relay/position.h"
 
-#define MAX_PARAMETERS 14
+#define MAX_PARAMETERS 17
 
 /* A statement that is prepared at its first use and kept for the process. */
 typedef struct Statement
@@ -66,15 +66,28 @@ static Statement upsert_counters = {
 	TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 };
 
+/*
+ * An event that is sent again after a crash may become the dead letter that
+ * it is already: nothing changes then.  One that was retried has failed again.
+ */
 static Statement insert_dead = {
-	"INSERT INTO hcevents.dead_letter_store (event_id, event_type, topic,"
-	" source_table, key, reason, error, envelope, size, commit_lsn,"
-	" event_index, commit_time, dead_time)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-	" ON CONFLICT (event_id) DO NOTHING",
-	NULL, 13,
-	{UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT8OID, LSNOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	"INSERT INTO hcevents.dead_letter_store AS d (event_id, event_type, topic,"
+	" source_schema, source_table, key, headers, reason, error, envelope, size,"
+	" timeline, epoch, commit_lsn, event_index, commit_time,"
+	" first_failed_time, last_failed_time)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
+	" $16, $17, $17)"
+	" ON CONFLICT (event_id) DO UPDATE SET topic = excluded.topic,"
+	" key = excluded.key, headers = excluded.headers, reason = excluded.reason,"
+	" error = excluded.error, envelope = excluded.envelope,"
+	" size = excluded.size,"
+	" attempts = d.attempts OPERATOR(pg_catalog.+) 1,"
+	" last_failed_time = excluded.last_failed_time, retried_time = NULL"
+	" WHERE d.retried_time IS NOT NULL",
+	NULL, 17,
+	{UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
+	TEXTOID, TEXTOID, TEXTOID, INT8OID, INT4OID, INT4OID, LSNOID, INT8OID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 static Statement insert_gap = {
@@ -251,18 +264,23 @@ hce_position_load_counters(void (*take) (const HceStoredCounters *, void *),
 	hce_position_commit();
 }
 
-/* The number of gaps; inside a transaction begun by hce_position_begin. */
+/*
+ * The number of gaps that nobody has acknowledged; inside a transaction begun
+ * by hce_position_begin.
+ */
 int64
 hce_position_gap_count(void)
 {
-	return query_count("SELECT pg_catalog.count(*) FROM hcevents.gap_log");
+	return query_count("SELECT pg_catalog.count(*) FROM hcevents.gap_log"
+					   " WHERE acknowledged_time IS NULL");
 }
 
-/* The number of dead letters; likewise. */
+/* The number of dead letters, without those that were retried; likewise. */
 int64
 hce_position_dead_count(void)
 {
-	return query_count("SELECT pg_catalog.count(*) FROM hcevents.dead_letter_store");
+	return query_count("SELECT pg_catalog.count(*) FROM hcevents.dead_letter_store"
+					   " WHERE retried_time IS NULL");
 }
 
 void
@@ -325,26 +343,52 @@ set_text(Datum *values, char *nulls, int i, const char *value)
 		nulls[i] = 'n';
 }
 
-void
+/* Set a parameter to an array of such texts, or to NULL when there is none. */
+static void
+set_texts(Datum *values, char *nulls, int i, char **texts, int count)
+{
+	Datum	   *elements;
+
+	if (count == 0)
+	{
+		nulls[i] = 'n';
+		return;
+	}
+	elements = palloc(count * sizeof(Datum));
+	for (int n = 0; n < count; n++)
+		elements[n] = CStringGetTextDatum(pg_any_to_server(texts[n],
+														   strlen(texts[n]),
+														   PG_UTF8));
+	values[i] = PointerGetDatum(construct_array(elements, count, TEXTOID, -1,
+												false, TYPALIGN_INT));
+}
+
+/* Store a dead letter.  Returns false when it is in the store already. */
+bool
 hce_position_put_dead(const HceDeadLetter *letter)
 {
-	char		nulls[] = "             ";
-	Datum		values[13];
+	char		nulls[] = "                 ";
+	Datum		values[17];
 
 	values[0] = UUIDPGetDatum((const pg_uuid_t *) letter->event_id);
 	set_text(values, nulls, 1, letter->event_type);
 	set_text(values, nulls, 2, letter->topic);
-	set_text(values, nulls, 3, letter->source_table);
-	set_text(values, nulls, 4, letter->key);
-	set_text(values, nulls, 5, letter->reason);
-	set_text(values, nulls, 6, letter->error);
-	set_text(values, nulls, 7, letter->envelope);
-	values[8] = Int64GetDatum(letter->size);
-	values[9] = LSNGetDatum(letter->position.lsn);
-	values[10] = Int64GetDatum(letter->position.index);
-	values[11] = TimestampTzGetDatum(letter->commit_time);
-	values[12] = TimestampTzGetDatum(GetCurrentTimestamp());
+	set_text(values, nulls, 3, letter->source_schema);
+	set_text(values, nulls, 4, letter->source_table);
+	set_text(values, nulls, 5, letter->key);
+	set_texts(values, nulls, 6, letter->headers, letter->nheaders);
+	set_text(values, nulls, 7, letter->reason);
+	set_text(values, nulls, 8, letter->error);
+	set_text(values, nulls, 9, letter->envelope);
+	values[10] = Int64GetDatum(letter->size);
+	values[11] = Int32GetDatum((int32) letter->timeline);
+	values[12] = Int32GetDatum(letter->epoch);
+	values[13] = LSNGetDatum(letter->position.lsn);
+	values[14] = Int64GetDatum(letter->position.index);
+	values[15] = TimestampTzGetDatum(letter->commit_time);
+	values[16] = TimestampTzGetDatum(GetCurrentTimestamp());
 	execute(&insert_dead, values, nulls);
+	return SPI_processed > 0;
 }
 
 void

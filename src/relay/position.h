@@ -44,18 +44,24 @@ typedef struct HceStoredCounters
 	TimestampTz last_delivered;
 } HceStoredCounters;
 
-/* A row for hcevents.dead_letter_store. */
+/* A row for hcevents.dead_letter_store; see dead_letters.c. */
 typedef struct HceDeadLetter
 {
+	MemoryContext context;		/* that holds it, once it is kept */
 	unsigned char event_id[HCE_UUID_SIZE];
 	char	   *event_type;
 	char	   *topic;
-	char	   *source_table;
+	char	   *source_schema;	/* NULL: published by hand, or not known */
+	char	   *source_table;	/* with its schema; NULL: published by hand */
 	char	   *key;			/* NULL: none */
-	char	   *reason;
-	char	   *error;
+	int			nheaders;		/* strings in "headers", an even number */
+	char	  **headers;		/* those of publish(): names and values in turn */
+	const char *reason;
+	const char *error;
 	char	   *envelope;		/* NULL: it was never made */
 	int64		size;
+	TimeLineID	timeline;
+	int			epoch;			/* 0: timeline and epoch are the relay's */
 	HcePosition position;
 	TimestampTz commit_time;
 } HceDeadLetter;
@@ -74,7 +80,7 @@ extern int64 hce_position_dead_count(void);
 extern bool hce_position_begin(void);
 extern void hce_position_put(const HceStoredPosition *position);
 extern void hce_position_put_counters(const HceStoredCounters *counters);
-extern void hce_position_put_dead(const HceDeadLetter *letter);
+extern bool hce_position_put_dead(const HceDeadLetter *letter);
 extern void hce_position_put_gap(XLogRecPtr from, XLogRecPtr to,
 								 TimestampTz from_time, const char *cause);
 extern void hce_position_clear_counters(void);

@@ -44,9 +44,8 @@ typedef enum HceSend
 typedef struct HceProducerEvents
 {
 	void		(*delivered) (void *arg, uint64 number);
-	void		(*refused) (void *arg, uint64 number, const char *error,
-							const char *key, size_t key_len,
-							const char *value, size_t value_len);
+	void		(*refused) (void *arg, const HceMessage *message,
+							const char *error);
 	void		(*resent) (void *arg, uint64 number);
 	int64		(*timestamp_ms) (void *arg, uint64 number);
 	void		(*returned) (void *arg, uint64 number, const HceMessage *message);

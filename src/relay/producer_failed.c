@@ -113,19 +113,67 @@ free_failed(FailedMessage *failed)
 		rd_kafka_headers_destroy(failed->headers);
 }
 
+/*
+ * Tell the relay that Kafka will never take a message.  "number" to
+ * "value_len" of "message" are given; the headers are added here.
+ */
+static void
+refuse(HceProducer *producer, HceMessage *message, rd_kafka_headers_t *headers,
+	   const char *error)
+{
+	size_t		count = headers != NULL ? rd_kafka_header_cnt(headers) : 0;
+	HceHeader  *copies = palloc((count + 1) * sizeof(HceHeader));
+	const char *name;
+	const void *value;
+	size_t		size;
+
+	while (message->nheaders < (int) count &&
+		   rd_kafka_header_get_all(headers, message->nheaders, &name, &value,
+								   &size) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		copies[message->nheaders++] = (HceHeader) {name, value, size};
+	message->headers = copies;
+	producer->events.refused(producer->events.arg, message, error);
+	pfree(copies);
+}
+
+static void
+refuse_failed(HceProducer *producer, const FailedMessage *failed,
+			  const char *error)
+{
+	HceMessage	message = {
+		.topic = failed->topic,
+		.key = failed->key,
+		.key_len = failed->key_len,
+		.value = failed->value,
+		.value_len = failed->value_len,
+		.timestamp_ms = failed->timestamp_ms,
+		.number = failed->number
+	};
+
+	refuse(producer, &message, failed->headers, error);
+}
+
 /* The message that was alone in flight has failed again: is it hopeless? */
 static bool
 give_up(HceProducer *producer, const rd_kafka_message_t *message)
 {
+	HceMessage	refused = {
+		.topic = rd_kafka_topic_opaque(message->rkt),
+		.key = message->key,
+		.key_len = message->key_len,
+		.value = message->payload,
+		.value_len = message->len,
+		.number = (uint64) (uintptr_t) message->_private
+	};
+	rd_kafka_headers_t *headers = NULL;
+
 	if (!producer->alone || !is_permanent(message->err))
 		return false;
 	/* nobody will confirm the partition that it was sent to alone */
 	producer->session++;
-	producer->events.refused(producer->events.arg,
-							 (uint64) (uintptr_t) message->_private,
-							 rd_kafka_err2str(message->err),
-							 message->key, message->key_len,
-							 message->payload, message->len);
+	/* an error says that there are none */
+	(void) rd_kafka_message_headers(message, &headers);
+	refuse(producer, &refused, headers, rd_kafka_err2str(message->err));
 	return true;
 }
 
@@ -195,9 +243,7 @@ resend(HceProducer *producer, FailedMessage *failed)
 
 	if (failed->topic->state == TOPIC_INVALID)
 	{
-		producer->events.refused(producer->events.arg, failed->number,
-								 failed->error, failed->key, failed->key_len,
-								 failed->value, failed->value_len);
+		refuse_failed(producer, failed, failed->error);
 		free_failed(failed);
 		return true;
 	}
@@ -215,10 +261,7 @@ resend(HceProducer *producer, FailedMessage *failed)
 		failed->headers = NULL; /* librdkafka's now */
 	else if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
 			 error == RD_KAFKA_RESP_ERR__INVALID_ARG)
-		producer->events.refused(producer->events.arg, failed->number,
-								 rd_kafka_err2str(error),
-								 failed->key, failed->key_len,
-								 failed->value, failed->value_len);
+		refuse_failed(producer, failed, rd_kafka_err2str(error));
 	else
 	{
 		producer->fatal |= rd_kafka_fatal_error(producer->handle, NULL, 0) != 0;

@@ -243,6 +243,14 @@ serve_requests(HceRelay *relay)
 		stop(relay, HCE_EXIT_RESTART);
 
 	hce_parking_serve(relay);
+	if (my_database->recount_requested)
+	{
+		LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+		my_database->recount_requested = false;
+		LWLockRelease(hce_shared->lock);
+		if (!hce_dead_letters_recount(relay))
+			stop(relay, HCE_EXIT_GONE);
+	}
 	if (!my_database->reset_requested && !my_database->check_requested)
 		return;
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
@@ -351,6 +359,8 @@ turn(HceRelay *relay)
 		if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
 			stop(relay, HCE_EXIT_GONE);
 		hce_relay_advance_slot(relay);
+		if (!hce_dead_letters_look_old(relay))
+			stop(relay, HCE_EXIT_GONE);
 		hce_relay_publish_stats(relay);
 	}
 	show_state(relay);

@@ -53,6 +53,7 @@ typedef struct HceRelaySkeleton
 	char	   *topic_name;
 	char	   *event_type;		/* NUL-terminated parts, for headers */
 	char	   *source;
+	char	   *schema;			/* of the table, "" for publish() */
 	char	   *table;
 } HceRelaySkeleton;
 
@@ -101,8 +102,11 @@ typedef struct HceRelay
 	int			ntypes;
 	int			types_capacity;
 	List	   *dead;			/* HceDeadLetter, to be stored */
-	int64		dead_total;
-	int64		gaps;
+	int64		dead_total;		/* in the store, without those retried */
+	HcePosition last_dead;		/* highest position of one stored here */
+	bool		recount;		/* somebody has changed dead letters or gaps */
+	TimestampTz dead_look_time; /* when old ones are looked for again */
+	int64		gaps;			/* not acknowledged */
 	HcePosition sent;			/* first event never sent */
 	uint64		unstored;		/* events settled since the row was written */
 	TimestampTz stored_time;
@@ -144,9 +148,8 @@ extern bool hce_relay_look_visible(HceRelay *relay);
 /* relay_send.c: committed transactions to the producer */
 extern bool hce_relay_send(HceRelay *relay);
 extern void hce_relay_delivered(void *arg, uint64 number);
-extern void hce_relay_refused(void *arg, uint64 number, const char *error,
-							  const char *key, size_t key_len,
-							  const char *value, size_t value_len);
+extern void hce_relay_refused(void *arg, const HceMessage *message,
+							  const char *error);
 extern void hce_relay_resent(void *arg, uint64 number);
 extern int64 hce_relay_timestamp_ms(void *arg, uint64 number);
 extern int64 hce_relay_kafka_time(TimestampTz commit_time);
@@ -154,11 +157,6 @@ extern int	hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 							  HceSlice more, const char *id_text,
 							  char *position_text, int epoch,
 							  HcePosition position, HceHeader *headers);
-extern void hce_relay_bury(HceRelay *relay, const HceRelaySkeleton *skeleton,
-						   HcePosition position, TimestampTz commit_time,
-						   const unsigned char *id, HceSlice key,
-						   const char *reason, const char *error,
-						   HceSlice envelope);
 
 /* parking.c: events that move to a table while Kafka does not take them */
 extern void hce_parking_start(HceRelay *relay);
@@ -183,12 +181,27 @@ extern void hce_parking_stored(HceRelay *relay);
 /* drain.c: and how they come back */
 extern bool hce_drain_turn(HceRelay *relay);
 extern bool hce_drain_delivered(HceRelay *relay, uint64 number);
-extern bool hce_drain_refused(HceRelay *relay, uint64 number,
-							  const char *error, HceSlice key,
-							  HceSlice envelope);
+extern bool hce_drain_refused(HceRelay *relay, const HceMessage *message,
+							  const char *error);
 extern bool hce_drain_returned(HceRelay *relay, uint64 number);
 extern bool hce_drain_resent(HceRelay *relay, uint64 number);
 extern bool hce_drain_timestamp_ms(HceRelay *relay, uint64 number, int64 *ms);
+
+/* dead_letters.c: what Kafka can never take */
+extern void hce_dead_letter_init(HceDeadLetter *letter,
+								 const HceRelaySkeleton *skeleton,
+								 HcePosition position,
+								 TimestampTz commit_time,
+								 const unsigned char *id);
+extern void hce_dead_letter_set_headers(HceDeadLetter *letter,
+										const HceHeader *headers, int count);
+extern void hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter);
+extern void hce_dead_letters_store(HceRelay *relay);
+extern void hce_dead_letters_stored(HceRelay *relay);
+extern bool hce_dead_letters_due(HceRelay *relay);
+extern bool hce_dead_letters_recount(HceRelay *relay);
+extern void hce_dead_letters_restore(HceRelay *relay);
+extern bool hce_dead_letters_look_old(HceRelay *relay);
 
 /* relay_store.c: settled events to the position row and to shared memory */
 extern void hce_relay_settle(HceRelay *relay);

@@ -77,6 +77,7 @@ make_skeleton(HceRelay *relay, HceSlice bytes)
 	made->event_type = copy_slice(relay->context, skeleton->event_type);
 	made->source = copy_slice(relay->context, skeleton->source);
 	schema = copy_slice(relay->context, skeleton->schema);
+	made->schema = schema;
 	made->table = skeleton->table.len == 0 ? pstrdup("") :
 		psprintf("%s.%.*s", schema, (int) skeleton->table.len,
 				 skeleton->table.data);

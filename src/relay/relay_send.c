@@ -221,44 +221,6 @@ copy_text(const char *data, size_t len)
 	return copy;
 }
 
-/*
- * Keep a dead letter until the next position row is written with it.  "key"
- * and "envelope" may be NULL.
- */
-void
-hce_relay_bury(HceRelay *relay, const HceRelaySkeleton *skeleton, HcePosition position,
-			   TimestampTz commit_time, const unsigned char *id, HceSlice key,
-			   const char *reason, const char *error, HceSlice envelope)
-{
-	MemoryContext old = MemoryContextSwitchTo(relay->context);
-	HceDeadLetter *letter = palloc0(sizeof(HceDeadLetter));
-	HceRelayType *type = &relay->types[skeleton->type];
-
-	memcpy(letter->event_id, id, HCE_UUID_SIZE);
-	letter->event_type = pstrdup(skeleton->event_type);
-	letter->topic = pstrdup(skeleton->topic_name);
-	letter->source_table = skeleton->table[0] != '\0' ? pstrdup(skeleton->table) : NULL;
-	letter->key = key.data != NULL ? copy_text(key.data, key.len) : NULL;
-	letter->reason = pstrdup(reason);
-	letter->error = pstrdup(error);
-	letter->envelope = envelope.data != NULL ?
-		copy_text(envelope.data, envelope.len) : NULL;
-	letter->size = envelope.len;
-	letter->position = position;
-	letter->commit_time = commit_time;
-	relay->dead = lappend(relay->dead, letter);
-	MemoryContextSwitchTo(old);
-
-	strlcpy(type->last_error, error, HCE_MAX_ERROR);
-	type->last_error_time = GetCurrentTimestamp();
-	ereport(WARNING,
-			errmsg("an event of type \"%s\" is a dead letter (%s): %s",
-				   skeleton->event_type, reason, error),
-			errhint("See hcevents.dead_letters."));
-}
-
-static const HceSlice no_text = {NULL, 0};
-
 /* An event that could not be captured: what there is of it becomes a dead letter. */
 static void
 bury_failed(HceRelay *relay, const HceRelaySkeleton *skeleton,
@@ -269,13 +231,17 @@ bury_failed(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	const uint8 *pos = parts->values;
 	HceSlice	reason = {"unknown", 7};
 	HceSlice	error = {"unknown", 7};
+	HceDeadLetter letter;
 
 	(void) hce_get_string(&pos, parts->values_end, &reason);
 	(void) hce_get_string(&pos, parts->values_end, &error);
 	register_event(relay, skeleton, committed, 0, HCE_DEAD);
-	hce_relay_bury(relay, skeleton, position, committed->commit_time, id, parts->key,
-		 copy_text(reason.data, reason.len), copy_text(error.data, error.len),
-		 no_text);
+	hce_dead_letter_init(&letter, skeleton, position, committed->commit_time, id);
+	if (parts->key.data != NULL)
+		letter.key = copy_text(parts->key.data, parts->key.len);
+	letter.reason = copy_text(reason.data, reason.len);
+	letter.error = copy_text(error.data, error.len);
+	hce_dead_letter_keep(relay, &letter);
 }
 
 /* The headers that publish() was given; names are copied for their NUL. */
@@ -298,6 +264,30 @@ more_headers(HceRelay *relay, HceSlice pairs, HceHeader *headers)
 		headers[count++] = (HceHeader) {copy, value.data, value.len};
 	}
 	return count;
+}
+
+/* An event that has no topic: a dead letter with all that a retry needs. */
+static void
+bury_unsendable(HceRelay *relay, const HceRelaySkeleton *skeleton,
+				const HceCommitted *committed, const HceEventParts *parts,
+				const unsigned char *id, HceSlice envelope)
+{
+	HcePosition position = {committed->commit_lsn, relay->cursor.index};
+	HceHeader	headers[HCE_MAX_HEADERS];
+	HceDeadLetter letter;
+
+	hce_dead_letter_init(&letter, skeleton, position, committed->commit_time, id);
+	if (parts->key.data != NULL)
+		letter.key = copy_text(parts->key.data, parts->key.len);
+	if (parts->headers.data != NULL)
+		hce_dead_letter_set_headers(&letter, headers,
+									more_headers(relay, parts->headers, headers));
+	letter.reason = "invalid_topic";
+	letter.error = psprintf("\"%s\" is no topic name that Kafka accepts",
+							skeleton->topic_name);
+	letter.envelope = copy_text(envelope.data, envelope.len);
+	letter.size = envelope.len;
+	hce_dead_letter_keep(relay, &letter);
 }
 
 /*
@@ -417,12 +407,9 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 					   HCE_UNSETTLED);
 	else
 	{
-		HceSlice	whole = {envelope, (uint32) len};
-
 		register_event(relay, skeleton, committed, len, HCE_DEAD);
-		hce_relay_bury(relay, skeleton, position, committed->commit_time, id, parts.key,
-			 "invalid_topic", psprintf("\"%s\" is no topic name that Kafka accepts",
-									   skeleton->topic_name), whole);
+		bury_unsendable(relay, skeleton, committed, &parts, id,
+						(HceSlice) {envelope, (uint32) len});
 	}
 	return true;
 }
@@ -506,27 +493,30 @@ hce_relay_delivered(void *arg, uint64 number)
 
 /* Producer's callback: Kafka will never take an event. */
 void
-hce_relay_refused(void *arg, uint64 number, const char *error,
-				  const char *key, size_t key_len,
-				  const char *value, size_t value_len)
+hce_relay_refused(void *arg, const HceMessage *message, const char *error)
 {
 	HceRelay   *relay = arg;
 	HceInFlight *event;
-	HceRelaySkeleton *skeleton;
 	unsigned char id[HCE_UUID_SIZE] = {0};
-	HceSlice	key_text = {key, (uint32) key_len};
-	HceSlice	envelope = {value, (uint32) value_len};
+	HceDeadLetter letter;
 
-	if (hce_drain_refused(relay, number, error, key_text, envelope))
+	if (hce_drain_refused(relay, message, error))
 		return;
-	event = hce_settle_event(relay->settle, number);
-	skeleton = event->skeleton;
-	skeleton->park->unsettled--;
+	event = hce_settle_event(relay->settle, message->number);
+	((HceRelaySkeleton *) event->skeleton)->park->unsettled--;
 	/* the envelope begins with its id */
-	(void) hce_event_id_parse(value + sizeof("{\"event_id\":\"") - 1, id);
-	hce_relay_bury(relay, event->skeleton, event->position, event->commit_time, id,
-		 key_text, "refused", error, envelope);
-	hce_settle_done(relay->settle, number, HCE_DEAD);
+	(void) hce_event_id_parse(message->value + sizeof("{\"event_id\":\"") - 1, id);
+	hce_dead_letter_init(&letter, event->skeleton, event->position,
+						 event->commit_time, id);
+	if (message->key != NULL)
+		letter.key = copy_text(message->key, message->key_len);
+	hce_dead_letter_set_headers(&letter, message->headers, message->nheaders);
+	letter.reason = "refused";
+	letter.error = error;
+	letter.envelope = copy_text(message->value, message->value_len);
+	letter.size = (int64) message->value_len;
+	hce_dead_letter_keep(relay, &letter);
+	hce_settle_done(relay->settle, message->number, HCE_DEAD);
 }
 
 /* Producer's question: the timestamp of an event in flight. */

@@ -78,11 +78,7 @@ void
 hce_relay_restore_counters(HceRelay *relay)
 {
 	hce_position_load_counters(restore_type, relay);
-	if (!hce_position_begin())
-		return;
-	relay->dead_total = hce_position_dead_count();
-	relay->gaps = hce_position_gap_count();
-	hce_position_commit();
+	hce_dead_letters_restore(relay);
 }
 
 /* Count an event of "bytes", key and envelope, that Kafka acknowledged. */
@@ -202,8 +198,7 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 	if (max_slot_wal_keep_size_mb >= 0)
 		idle_bytes = Min(idle_bytes, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 4);
 
-	/* who saw flush() return true finds the dead letter in its table */
-	if (relay->dead != NIL)
+	if (hce_dead_letters_due(relay))
 		return true;
 	if (hce_parking_store_due(relay, now))
 		return true;
@@ -232,31 +227,6 @@ store_counters(HceRelay *relay)
 	}
 }
 
-static void
-free_dead_letter(HceDeadLetter *letter)
-{
-	pfree(letter->event_type);
-	pfree(letter->topic);
-	pfree(letter->reason);
-	pfree(letter->error);
-	if (letter->source_table != NULL)
-		pfree(letter->source_table);
-	if (letter->key != NULL)
-		pfree(letter->key);
-	if (letter->envelope != NULL)
-		pfree(letter->envelope);
-	pfree(letter);
-}
-
-static void
-store_dead_letters(HceRelay *relay)
-{
-	ListCell   *cell;
-
-	foreach(cell, relay->dead)
-		hce_position_put_dead(lfirst(cell));
-}
-
 /*
  * Write the position, what it covers, and nothing else.  Returns false when
  * the extension is gone.
@@ -265,7 +235,6 @@ bool
 hce_relay_store(HceRelay *relay)
 {
 	MemoryContext old = CurrentMemoryContext;
-	ListCell   *cell;
 
 	relay->stored.settled = hce_relay_position(relay);
 	relay->stored.sent = relay->sent;
@@ -274,18 +243,14 @@ hce_relay_store(HceRelay *relay)
 	if (!hce_position_begin())
 		return false;
 	hce_position_put(&relay->stored);
+	hce_dead_letters_store(relay);
 	store_counters(relay);
-	store_dead_letters(relay);
 	hce_parking_store(relay);
 	relay->stored_commit = hce_position_commit();
 	hce_parking_stored(relay);
 	MemoryContextSwitchTo(old);
 
-	relay->dead_total += list_length(relay->dead);
-	foreach(cell, relay->dead)
-		free_dead_letter(lfirst(cell));
-	list_free(relay->dead);
-	relay->dead = NIL;
+	hce_dead_letters_stored(relay);
 	relay->unstored = 0;
 	relay->stored_time = GetCurrentTimestamp();
 	return true;

@@ -93,6 +93,8 @@ typedef struct HceDatabase
 	bool		parked_requested;	/* rows were put into parked_store */
 	bool		pauses_changed; /* hcevents.pauses was written */
 	bool		adopt_requested;	/* resume() of a copied database */
+	bool		recount_requested;	/* dead letters or gaps were changed */
+	bool		prepared_requests;	/* a prepared transaction has done that */
 
 	/* atomics, see wake_relay */
 	pg_atomic_uint32 napping;	/* the relay will look by itself soon */
