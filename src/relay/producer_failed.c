@@ -136,7 +136,9 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 	FailedMessage failed = {
 		.number = (uint64) (uintptr_t) message->_private,
 		.topic = rd_kafka_topic_opaque(message->rkt),
-		.suspect = is_permanent(message->err),
+		/* what is not permitted holds up the rest only by being tried alone */
+		.suspect = is_permanent(message->err) ||
+		message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
 		.key = copy_bytes(producer, message->key, message->key_len),
 		.key_len = message->key_len,
 		.value = copy_bytes(producer, message->payload, message->len),
@@ -150,10 +152,16 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 	(void) rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
 										   &failed.headers);
 	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
-	if (!failed.suspect)
+	if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		hce_producer_topic_denied(producer, failed.topic);
+	else if (!failed.suspect)
 		failed.topic->state = TOPIC_UNKNOWN;
-	snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
-			 failed.topic->name, failed.error);
+	/* what we took back ourselves, after a fatal error, has no news */
+	if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+		message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT &&
+		message->err != RD_KAFKA_RESP_ERR__FATAL)
+		snprintf(producer->error, sizeof(producer->error), "topic \"%s\": %s",
+				 failed.topic->name, failed.error);
 	keep_failed(producer, &failed);
 }
 
@@ -215,6 +223,8 @@ resend(HceProducer *producer, FailedMessage *failed)
 	else
 	{
 		producer->fatal |= rd_kafka_fatal_error(producer->handle, NULL, 0) != 0;
+		if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+			hce_producer_topic_denied(producer, failed->topic);
 		return false;
 	}
 	free_failed(failed);

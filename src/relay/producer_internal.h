@@ -11,6 +11,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 #include "relay/producer.h"
 #include "relay/producer_probe.h"
@@ -43,6 +44,7 @@ struct HceTopic
 	HcePartition *partitions;
 	TimestampTz next_probe;
 	int64		retry_us;
+	bool		denied;			/* Kafka did not let us write to it */
 	rd_kafka_topic_t *handle;
 };
 
@@ -65,8 +67,12 @@ struct HceProducer
 {
 	MemoryContext context;
 	HceProducerEvents events;
-	rd_kafka_t *handle;
+	rd_kafka_t *handle;			/* NULL: none yet, see next_open */
 	rd_kafka_queue_t *queue;
+	TimestampTz next_open;		/* when to make a handle */
+	List	   *files;			/* that the handle was made of, char * */
+	char	   *identity;		/* of their content then */
+	const char *hint;			/* not NULL: the options cannot be used */
 	int			pipe[2];
 	HceTopic   *topics;
 	HceProducerProbe *probe;		/* a metadata request under way, or NULL */
@@ -86,6 +92,11 @@ struct HceProducer
 	TimestampTz next_resend;
 	char		error[256];
 	char		waiting_for[256];
+	char		away_for[128];	/* what the connection waits for, if known */
+	TimestampTz away_time;
+	char		certificate_error[256]; /* explains the next TLS error */
+	char		denied[384];	/* what Kafka has to permit */
+	TimestampTz denied_time;
 };
 
 /* producer.c */
@@ -98,6 +109,12 @@ extern rd_kafka_resp_err_t hce_producer_produce(HceProducer *producer,
 												rd_kafka_headers_t *headers,
 												uint64 number);
 
+/* producer_handle.c */
+extern bool hce_producer_open(HceProducer *producer);
+extern void hce_producer_take_error(HceProducer *producer,
+									rd_kafka_event_t *event);
+extern void hce_producer_recover(HceProducer *producer);
+
 /* producer_topics.c */
 extern int	hce_producer_choose_partition(HceTopic *topic, const char *key,
 										  size_t key_len);
@@ -108,6 +125,10 @@ extern void hce_producer_partition_used(HceProducer *producer, HceTopic *topic,
 extern void hce_producer_partition_confirmed(HceProducer *producer,
 											 const rd_kafka_message_t *message);
 extern void hce_producer_open_topic(HceProducer *producer, HceTopic *topic);
+extern void hce_producer_denied(HceProducer *producer, const char *what);
+extern void hce_producer_topic_denied(HceProducer *producer, HceTopic *topic);
+extern void hce_producer_topic_granted(HceProducer *producer,
+									   const rd_kafka_message_t *message);
 extern bool hce_producer_topic_ready(HceProducer *producer, HceTopic *topic);
 extern void hce_producer_finish_probe(HceProducer *producer);
 extern void hce_producer_probe_brokers(HceProducer *producer);
