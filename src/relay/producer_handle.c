@@ -37,6 +37,7 @@ configuration_failed(HceProducer *producer, const char *detail, const char *hint
 {
 	strlcpy(producer->error, detail, sizeof(producer->error));
 	producer->hint = hint;
+	producer->unusable = true;
 	strlcpy(producer->away_for, "a usable hcevents.kafka_config and kafka_config_file",
 			sizeof(producer->away_for));
 	producer->connected = false;
@@ -125,9 +126,9 @@ hce_producer_open(HceProducer *producer)
 	rd_kafka_queue_io_event_enable(producer->queue, producer->pipe[1], "q", 1);
 	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
 		hce_producer_open_topic(producer, topic);
-	if (producer->hint != NULL)
+	if (producer->unusable)
 	{
-		/* they can be used again */
+		producer->unusable = false;
 		producer->hint = NULL;
 		producer->away_for[0] = producer->error[0] = '\0';
 	}

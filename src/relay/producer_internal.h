@@ -72,7 +72,8 @@ struct HceProducer
 	TimestampTz next_open;		/* when to make a handle */
 	List	   *files;			/* that the handle was made of, char * */
 	char	   *identity;		/* of their content then */
-	const char *hint;			/* not NULL: the options cannot be used */
+	bool		unusable;		/* the options or their files are */
+	const char *hint;			/* what to do about that, or NULL */
 	int			pipe[2];
 	HceTopic   *topics;
 	HceProducerProbe *probe;		/* a metadata request under way, or NULL */
