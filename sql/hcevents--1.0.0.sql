@@ -1276,6 +1276,13 @@ $$;
 COMMENT ON FUNCTION hcevents.check_brokers() IS
 'The part of hcevents.check() about Kafka.';
 
+CREATE FUNCTION hcevents.check_connection()
+    RETURNS TABLE ("check" text, status text, detail text, hint text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'hcevents_check_connection';
+COMMENT ON FUNCTION hcevents.check_connection() IS
+'The part of hcevents.check() about the options of the connection to Kafka.';
+
 CREATE FUNCTION hcevents.check()
     RETURNS TABLE ("check" text, status text, detail text, hint text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -1289,7 +1296,8 @@ DECLARE
     message_hint text;
 BEGIN
     FOREACH part IN ARRAY ARRAY['server', 'relay', 'slot', 'attachments',
-                                'losses', 'settings', 'brokers']
+                                'losses', 'settings', 'connection',
+                                'brokers']
     LOOP
         /* What is broken enough to raise an error is what a doctor is for. */
         BEGIN
@@ -1318,11 +1326,13 @@ REVOKE ALL ON FUNCTION hcevents.topic_name(text, text),
     hcevents.process_state(), hcevents.check_server(), hcevents.check_relay(),
     hcevents.check_slot(), hcevents.check_attachments(),
     hcevents.check_losses(), hcevents.check_settings(),
-    hcevents.check_brokers(), hcevents.check() FROM PUBLIC;
+    hcevents.check_connection(), hcevents.check_brokers(), hcevents.check()
+    FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hcevents.topic_name(text, text),
     hcevents.describe_topics(text[]), hcevents.expected_topics(),
     hcevents.topics(), hcevents.process_state(), hcevents.check_server(),
     hcevents.check_relay(), hcevents.check_slot(),
     hcevents.check_attachments(), hcevents.check_losses(),
-    hcevents.check_settings(), hcevents.check_brokers(), hcevents.check()
+    hcevents.check_settings(), hcevents.check_connection(),
+    hcevents.check_brokers(), hcevents.check()
     TO pg_monitor;

@@ -19,6 +19,7 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
+#include "kafka_options.h"
 #include "settings.h"
 
 /* The longest name that Kafka gives a topic. */
@@ -31,6 +32,8 @@ char	   *hce_topic;
 char	   *hce_source;
 char	   *hce_schema_version;
 char	   *hce_headers;
+char	   *hce_kafka_config;
+char	   *hce_kafka_config_file;
 int			hce_max_event_size;
 int			hce_relay_memory;
 int			hce_max_retained_wal;
@@ -162,6 +165,37 @@ check_headers(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * Only options of the allow-list.  The value is left out of the message: it
+ * may hold a password, which does not belong here.
+ */
+static bool
+check_kafka_config(char **newval, void **extra, GucSource source)
+{
+	HceKafkaOptions options = {0};
+	HceOptionsError error = {.hint = NULL};
+	bool		good = hce_options_add_list(&options, *newval, &error);
+
+	if (good)
+		return true;
+	GUC_check_errmsg("invalid value for parameter \"%s\"", "hcevents.kafka_config");
+	GUC_check_errdetail("In the list, %s.", error.detail);
+	if (error.hint != NULL)
+		GUC_check_errhint("%s", error.hint);
+	return false;
+}
+
+/* What is in the file, and who may read it, is looked at when it is opened. */
+static bool
+check_kafka_config_file(char **newval, void **extra, GucSource source)
+{
+	if (strlen(*newval) < MAXPGPATH && strchr(*newval, '=') == NULL)
+		return true;
+	GUC_check_errmsg("invalid value for parameter \"%s\"", "hcevents.kafka_config_file");
+	GUC_check_errdetail("The value must be the path of a file.");
+	return false;
+}
+
 static void
 assign_envelope_part(const char *newval, void *extra)
 {
@@ -260,6 +294,16 @@ hce_settings_init(void)
 							   &hce_headers,
 							   "event_id, event_type, content-type, source, db, table, position",
 							   PGC_SUSET, 0, check_headers, NULL, NULL);
+	DefineCustomStringVariable("hcevents.kafka_config",
+							   "More options for the connection to Kafka.",
+							   "A list of name=value, of librdkafka's options that are allowed; no secrets.",
+							   &hce_kafka_config, "",
+							   PGC_SUSET, 0, check_kafka_config, NULL, NULL);
+	DefineCustomStringVariable("hcevents.kafka_config_file",
+							   "A file with more options for the connection to Kafka, and secrets.",
+							   "A name=value in each line; owned by the server's user or root, mode 0600 or stricter.",
+							   &hce_kafka_config_file, "",
+							   PGC_SUSET, 0, check_kafka_config_file, NULL, NULL);
 	DefineCustomIntVariable("hcevents.max_event_size",
 							"Largest envelope that is captured.",
 							"A larger one becomes a dead letter that holds its metadata only.",

@@ -44,8 +44,9 @@ typedef struct HceAdminRequest
 	pg_atomic_uint32 abandoned; /* nobody waits for the answer any more */
 
 	/*
-	 * Strings, each closed by a NUL: the bootstrap servers, the topics, then
-	 * name and value of each configuration entry.
+	 * Strings, each closed by a NUL: the bootstrap servers, kafka_config and
+	 * kafka_config_file (its path: secrets do not come here), the topics,
+	 * then name and value of each configuration entry.
 	 */
 	char		strings[FLEXIBLE_ARRAY_MEMBER];
 } HceAdminRequest;
@@ -55,7 +56,8 @@ typedef enum HceAdminOutcome
 	HCE_ADMIN_ANSWERED,			/* see the topics */
 	HCE_ADMIN_UNREACHABLE,		/* no broker answered in time */
 	HCE_ADMIN_UNSUPPORTED,		/* the brokers do not create topics */
-	HCE_ADMIN_REFUSED			/* librdkafka or the broker said no */
+	HCE_ADMIN_REFUSED,			/* librdkafka or the broker said no */
+	HCE_ADMIN_UNUSABLE			/* the options of the connection are wrong */
 } HceAdminOutcome;
 
 /* What Kafka said about the topic of the same number in the request. */

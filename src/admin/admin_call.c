@@ -44,7 +44,8 @@
 static Size
 strings_size(const HceAdminCall *call)
 {
-	Size		size = strlen(hce_bootstrap_servers) + 1;
+	Size		size = strlen(hce_bootstrap_servers) + 1 +
+		strlen(hce_kafka_config) + 1 + strlen(hce_kafka_config_file) + 1;
 	ListCell   *cell;
 
 	foreach(cell, call->topics)
@@ -80,6 +81,8 @@ fill_request(HceAdminRequest *request, const HceAdminCall *call,
 	pg_atomic_init_u32(&request->abandoned, 0);
 
 	to = put_string(to, hce_bootstrap_servers);
+	to = put_string(to, hce_kafka_config);
+	to = put_string(to, hce_kafka_config_file);
 	foreach(cell, call->topics)
 		to = put_string(to, lfirst(cell));
 	foreach(cell, call->config)
@@ -202,7 +205,7 @@ report_failure(const HceAdminAnswer *answer)
 					 errmsg("no Kafka broker answers at \"%s\"",
 							hce_bootstrap_servers),
 					 errdetail_internal("%s", answer->detail),
-					 errhint("Check \"hcevents.bootstrap_servers\", and that the brokers run and advertise addresses which this server can reach.")));
+					 errhint("Check \"hcevents.bootstrap_servers\", \"hcevents.kafka_config\", and that the brokers run and advertise addresses which this server can reach.")));
 			break;
 		case HCE_ADMIN_UNSUPPORTED:
 			ereport(ERROR,
@@ -218,6 +221,13 @@ report_failure(const HceAdminAnswer *answer)
 					 errmsg("Kafka refused the request"),
 					 errdetail_internal("%s", answer->detail),
 					 errhint("Check the settings of hcevents and what the brokers allow.")));
+			break;
+		case HCE_ADMIN_UNUSABLE:
+			ereport(ERROR,
+					(errcode(ERRCODE_CONFIG_FILE_ERROR),
+					 errmsg("the options of the connection to Kafka cannot be used"),
+					 errdetail_internal("%s", answer->detail),
+					 errhint("Correct \"hcevents.kafka_config\", or the file of \"hcevents.kafka_config_file\".")));
 			break;
 	}
 }

@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "admin/kafka_client.h"
+#include "relay/producer_config.h"
 
 #define POLL_MS			100
 
@@ -53,22 +54,27 @@ hce_kafka_milliseconds_left(const HceKafkaRun *run)
 												 run->request->deadline);
 }
 
-/* "value" is kept by librdkafka as a copy. */
+/* Load the options of the requester's settings into "conf". */
 static bool
-set_option(HceKafkaRun *run, rd_kafka_conf_t *conf, const char *name,
-		   const char *value)
+configure(rd_kafka_conf_t *conf, const char *bootstrap_servers,
+		  HceOptionsError *error)
 {
-	char		error[HCE_ADMIN_DETAIL_SIZE];
+	const char *config = bootstrap_servers + strlen(bootstrap_servers) + 1;
+	const char *file = config + strlen(config) + 1;
+	HceKafkaOptions options;
+	bool		good;
 
-	if (rd_kafka_conf_set(conf, name, value, error,
-						  sizeof(error)) == RD_KAFKA_CONF_OK)
-		return true;
-	hce_kafka_copy_message(run->last_error, error, sizeof(run->last_error));
-	return false;
+	good = hce_options_load(&options, config, file, error) &&
+		hce_config_connection(conf, bootstrap_servers, &options,
+							  HCE_OPTION_CLIENT, error) &&
+		hce_config_set(conf, "allow.auto.create.topics", "false", error);
+	hce_options_wipe(&options);
+	return good;
 }
 
 /*
  * Start librdkafka; false with run->last_error set if it does not want to.
+ * After "bootstrap_servers" follow the two settings with options.
  *
  * A consumer, not a producer: only a consumer's metadata requests never make
  * the broker create the topics they name.  Its threads inherit the signal
@@ -78,17 +84,18 @@ static bool
 connect_client(HceKafkaRun *run, const char *bootstrap_servers)
 {
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	HceOptionsError failure;
 	char		error[HCE_ADMIN_DETAIL_SIZE];
 	sigset_t	all;
 	sigset_t	before;
 
-	if (!set_option(run, conf, "bootstrap.servers", bootstrap_servers) ||
-		!set_option(run, conf, "client.id", "hcevents-admin") ||
-		!set_option(run, conf, "allow.auto.create.topics", "false") ||
-		!set_option(run, conf, "log.queue", "true") ||
-		!set_option(run, conf, "reconnect.backoff.max.ms", "1000"))
+	if (!configure(conf, bootstrap_servers, &failure))
+	{
+		hce_kafka_copy_message(run->last_error, failure.detail,
+							   sizeof(run->last_error));
 		return false;
-	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR);
+	}
+	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -115,7 +122,11 @@ note_error(HceKafkaRun *run, rd_kafka_event_t *event)
 
 	if (all_down && run->all_down_since == 0)
 		run->all_down_since = GetCurrentTimestamp();
-	if (!all_down || run->last_error[0] == '\0')
+	if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__SSL &&
+		run->certificate_error[0] != '\0')
+		hce_kafka_copy_message(run->last_error, run->certificate_error,
+							   sizeof(run->last_error));
+	else if (!all_down || run->last_error[0] == '\0')
 		hce_kafka_copy_message(run->last_error,
 							   rd_kafka_event_error_string(event),
 							   sizeof(run->last_error));
@@ -137,6 +148,9 @@ hce_kafka_poll(HceKafkaRun *run, rd_kafka_event_type_t wanted)
 		return event;
 	if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
 		note_error(run, event);
+	else
+		(void) hce_config_certificate_error(event, run->certificate_error,
+											sizeof(run->certificate_error));
 	rd_kafka_event_destroy(event);
 	return NULL;
 }
@@ -205,6 +219,8 @@ hce_kafka_admin_run(const HceAdminRequest *request, HceAdminAnswer *answer)
 	HceKafkaRun	run = {.request = request};
 	const char *string = request->strings;
 
+	for (int i = 0; i < 2; i++)	/* kafka_config, kafka_config_file */
+		string += strlen(string) + 1;
 	run.topics = palloc((request->ntopics + 1) * sizeof(char *));
 	for (int i = 0; i < request->ntopics; i++)
 	{
@@ -214,8 +230,10 @@ hce_kafka_admin_run(const HceAdminRequest *request, HceAdminAnswer *answer)
 	string += strlen(string) + 1;
 
 	if (!connect_client(&run, request->strings))
-		hce_kafka_answer_failure(&run, RD_KAFKA_RESP_ERR__INVALID_ARG,
-								 run.last_error, answer);
+	{
+		answer->outcome = HCE_ADMIN_UNUSABLE;
+		strlcpy(answer->detail, run.last_error, sizeof(answer->detail));
+	}
 	else if (request->op == HCE_ADMIN_DESCRIBE)
 		hce_kafka_describe_topics(&run, answer);
 	else

@@ -25,6 +25,7 @@ typedef struct HceKafkaRun
 	TimestampTz all_down_since; /* 0 = they are not */
 	bool		has_controller; /* known once topics were described */
 	char		last_error[HCE_ADMIN_DETAIL_SIZE];
+	char		certificate_error[HCE_ADMIN_DETAIL_SIZE];	/* explains the next */
 } HceKafkaRun;
 
 /* kafka_client.c */

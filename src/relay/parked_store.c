@@ -396,6 +396,7 @@ row_skeleton(HceRelay *relay, HceParkTopic *park, const char *event_type,
 	skeleton->topic_name = park->name;
 	skeleton->event_type = pstrdup(event_type);
 	skeleton->table = pstrdup(table);
+	skeleton->schema = pnstrdup(table, strcspn(table, "."));
 	skeleton->source = pstrdup(source);
 	skeleton->skeleton.event_type = (HceSlice) {skeleton->event_type, strlen(event_type)};
 	skeleton->skeleton.source = (HceSlice) {skeleton->source, strlen(source)};

@@ -12,8 +12,8 @@
  * reports, errors and log lines come as events from one queue, and a pipe
  * wakes the relay when the queue is no longer empty.
  *
- * This file makes the handle, sends, and takes in what librdkafka reports;
- * producer_topics.c knows which topics can be sent to, producer_failed.c
+ * This file sends, and takes in what librdkafka reports; producer_handle.c
+ * makes the handle and knows its errors, producer_topics.c knows which topics can be sent to, producer_failed.c
  * what came back.
  *
  *-------------------------------------------------------------------------
@@ -22,13 +22,12 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "relay/producer_config.h"
 #include "relay/producer_internal.h"
 #include "settings.h"
 
@@ -43,119 +42,15 @@
 #define MAX_IN_FLIGHT		50000
 #define MAX_IN_FLIGHT_BYTES	(64 * 1024 * 1024)
 
-/* How long a request under way may take when messages are taken back. */
-#define REQUEST_PATIENCE_US	(5 * USECS_PER_SEC)
-
-static void
-set_option(rd_kafka_conf_t *conf, const char *name, const char *value)
-{
-	char		message[256];
-
-	if (rd_kafka_conf_set(conf, name, value, message, sizeof(message)) !=
-		RD_KAFKA_CONF_OK)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("could not set the Kafka option \"%s\": %s", name, message));
-}
-
-/*
- * The configuration of the producer.  An event must not be dropped because
- * time has passed (message.timeout.ms = 0: never), because a send failed
- * (retries without end), or be sent twice (idempotence).
- */
-static rd_kafka_conf_t *
-make_configuration(void)
-{
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	char		size[32];
-
-	snprintf(size, sizeof(size), "%d", (hce_max_event_size + 64) * 1024);
-	set_option(conf, "message.max.bytes", size);
-	set_option(conf, "bootstrap.servers", hce_bootstrap_servers);
-	set_option(conf, "client.id", "hcevents");
-	set_option(conf, "enable.idempotence", "true");
-	/* else a batch that fails for good lets later ones of its key pass */
-	set_option(conf, "enable.gapless.guarantee", "true");
-	set_option(conf, "message.timeout.ms", "0");
-	set_option(conf, "message.send.max.retries", "2147483647");
-	set_option(conf, "linger.ms", "0");
-	set_option(conf, "compression.codec", "lz4");
-	set_option(conf, "batch.num.messages", "10000");
-	set_option(conf, "batch.size", "1000000");
-	/* ours are the limits that count, see MAX_IN_FLIGHT */
-	set_option(conf, "queue.buffering.max.messages", "10000000");
-	set_option(conf, "queue.buffering.max.kbytes", "2097151");
-	set_option(conf, "socket.nagle.disable", "true");
-	set_option(conf, "socket.keepalive.enable", "true");
-	set_option(conf, "reconnect.backoff.ms", "100");
-	set_option(conf, "reconnect.backoff.max.ms", "1000");
-	set_option(conf, "topic.metadata.refresh.interval.ms", "60000");
-	set_option(conf, "log_level", "4");
-	set_option(conf, "log.queue", "true");
-	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR |
-							 RD_KAFKA_EVENT_LOG);
-	return conf;
-}
-
-/* Make the handle, its queue and the topics' handles. */
-static void
-open_handle(HceProducer *producer)
-{
-	rd_kafka_conf_t *conf = make_configuration();
-	sigset_t	all;
-	sigset_t	before;
-	char		message[256];
-
-	/*
-	 * librdkafka's threads inherit the signal mask; a signal for this process
-	 * must only ever be handled by its main thread.
-	 */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	producer->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, message,
-									sizeof(message));
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (producer->handle == NULL)
-	{
-		rd_kafka_conf_destroy(conf);
-		ereport(ERROR,
-				errcode(ERRCODE_SYSTEM_ERROR),
-				errmsg("could not create a Kafka producer: %s", message));
-	}
-	producer->queue = rd_kafka_queue_get_main(producer->handle);
-	rd_kafka_set_log_queue(producer->handle, producer->queue);
-	rd_kafka_queue_io_event_enable(producer->queue, producer->pipe[1], "q", 1);
-	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
-		hce_producer_open_topic(producer, topic);
-	producer->fatal = false;
-	producer->session++;
-}
-
-/*
- * Give up a handle that had a fatal error.  All its messages have been
- * reported.  Destroying it joins threads that may hang in name resolution,
- * so that is left to a thread of its own.
- */
-static void
-close_handle(HceProducer *producer)
-{
-	for (HceTopic *topic = producer->topics; topic; topic = topic->next)
-	{
-		if (topic->handle != NULL)
-			rd_kafka_topic_destroy(topic->handle);
-		topic->handle = NULL;
-	}
-	rd_kafka_queue_io_event_enable(producer->queue, -1, NULL, 0);
-	rd_kafka_queue_destroy(producer->queue);
-	hce_producer_probe_destroy_handle(producer->handle);
-	producer->handle = NULL;
-}
+/* A denial counts as over when so long nobody was denied anything. */
+#define DENIED_LASTS_US		(30 * USECS_PER_SEC)
 
 /*
  * Create a producer with the current settings, in "context".
  *
- * Connects in the background: never waits for Kafka.  Raises
- * ERRCODE_INVALID_PARAMETER_VALUE for settings that librdkafka refuses.
+ * Connects in the background: never waits for Kafka.  Options that cannot be
+ * used are no error: hce_producer_error() tells of them, and they are tried
+ * again.
  */
 HceProducer *
 hce_producer_create(MemoryContext context, const HceProducerEvents *events)
@@ -176,7 +71,7 @@ hce_producer_create(MemoryContext context, const HceProducerEvents *events)
 		ereport(ERROR,
 				errcode(ERRCODE_SYSTEM_ERROR),
 				errmsg("could not create a pipe: %m"));
-	open_handle(producer);
+	(void) hce_producer_open(producer);
 	return producer;
 }
 
@@ -284,8 +179,8 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 
 	if (message->topic->state == TOPIC_INVALID)
 		return HCE_SEND_NEVER;
-	if (producer->nfailed > 0 || producer->fatal || producer->alone ||
-		producer->taking_back != 0 ||
+	if (producer->handle == NULL || producer->nfailed > 0 || producer->fatal ||
+		producer->alone || producer->taking_back != 0 ||
 		!hce_producer_has_room(producer, message->value_len + message->key_len) ||
 		!hce_producer_topic_ready(producer, message->topic))
 		return HCE_SEND_LATER;
@@ -311,6 +206,8 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 		rd_kafka_headers_destroy(headers);
 	if (rd_kafka_fatal_error(producer->handle, NULL, 0) != 0)
 		producer->fatal = true;
+	else if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		hce_producer_topic_denied(producer, message->topic);
 	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
 			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
 		message->topic->state = TOPIC_UNKNOWN;
@@ -334,6 +231,7 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 			producer->connected = true;
 			topic->silent_since = producer->poll_time;
 			topic->failing_since = 0;
+			hce_producer_topic_granted(producer, message);
 			hce_producer_partition_confirmed(producer, message);
 			producer->events.delivered(producer->events.arg,
 									   (uint64) (uintptr_t) message->_private);
@@ -341,50 +239,6 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 		else
 			hce_producer_message_failed(producer, message);
 	}
-}
-
-static void
-take_error(HceProducer *producer, rd_kafka_event_t *event)
-{
-	rd_kafka_resp_err_t error = rd_kafka_event_error(event);
-
-	strlcpy(producer->error, rd_kafka_event_error_string(event),
-			sizeof(producer->error));
-	if (rd_kafka_event_error_is_fatal(event))
-		producer->fatal = true;
-	else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-		producer->doubt = true;
-}
-
-/*
- * After a fatal error, or when the relay wants them: take all messages back
- * and begin with a new handle, since a hole in the sequence numbers cannot be
- * mended in the old one.  What was in flight may be in Kafka already and will
- * be there twice, with the same event_id; these are the only duplicates that
- * this process makes.  So while brokers answer, and there was no fatal error,
- * only what waits in the queue is taken at first, and the requests on their
- * way may end.
- */
-static void
-renew_handle(HceProducer *producer)
-{
-	if (!producer->fatal && producer->taking_back == 0)
-		return;
-	if (producer->in_flight > 0)
-	{
-		int			flags = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING;
-
-		if (producer->fatal || !producer->connected ||
-			producer->poll_time - producer->taking_back > REQUEST_PATIENCE_US)
-			flags |= RD_KAFKA_PURGE_F_INFLIGHT;
-		rd_kafka_purge(producer->handle, flags);
-		return;
-	}
-	if (producer->probe != NULL)
-		return;
-	close_handle(producer);
-	open_handle(producer);
-	producer->taking_back = 0;
 }
 
 /*
@@ -399,6 +253,9 @@ hce_producer_poll(HceProducer *producer)
 	bool		progress = false;
 
 	producer->poll_time = GetCurrentTimestamp();
+	if (producer->handle == NULL &&
+		(producer->poll_time < producer->next_open || !hce_producer_open(producer)))
+		return false;
 	/* drain first: a byte written after this belongs to events after it */
 	while (read(producer->pipe[0], drained, sizeof(drained)) > 0)
 		;
@@ -411,15 +268,20 @@ hce_producer_poll(HceProducer *producer)
 				take_reports(producer, event);
 				break;
 			case RD_KAFKA_EVENT_ERROR:
-				take_error(producer, event);
+				hce_producer_take_error(producer, event);
 				break;
-			default:			/* log lines: the errors say it better */
+			default:			/* log lines: else the errors say it better */
+				(void) hce_config_certificate_error(event,
+													producer->certificate_error,
+													sizeof(producer->certificate_error));
 				break;
 		}
 		rd_kafka_event_destroy(event);
 	}
 	hce_producer_finish_probe(producer);
-	renew_handle(producer);
+	hce_producer_recover(producer);
+	if (producer->handle == NULL)
+		return progress;
 	hce_producer_resend_failed(producer);
 	hce_producer_probe_brokers(producer);
 	return progress;
@@ -429,8 +291,9 @@ hce_producer_poll(HceProducer *producer)
 bool
 hce_producer_busy(const HceProducer *producer)
 {
-	return producer->nfailed > 0 || producer->fatal || producer->probe != NULL ||
-		producer->taking_back != 0 || !producer->connected || producer->doubt;
+	return producer->handle == NULL || producer->nfailed > 0 || producer->fatal ||
+		producer->probe != NULL || producer->taking_back != 0 ||
+		!producer->connected || producer->doubt;
 }
 
 bool
@@ -439,11 +302,24 @@ hce_producer_connected(const HceProducer *producer)
 	return producer->connected;
 }
 
-/* What a topic in use waits for, "" when nothing. */
+/* What the connection or a topic in use waits for, "" when nothing. */
 const char *
 hce_producer_waiting_for(const HceProducer *producer)
 {
+	if (!producer->connected)
+		return producer->away_for[0] != '\0' ? producer->away_for :
+			"an answer from Kafka";
+	if (producer->denied[0] != '\0' &&
+		producer->poll_time - producer->denied_time < DENIED_LASTS_US)
+		return producer->denied;
 	return producer->waiting_for;
+}
+
+/* What to do about hce_producer_error(), NULL when there is no special hint. */
+const char *
+hce_producer_hint(const HceProducer *producer)
+{
+	return producer->hint;
 }
 
 /* The last error of librdkafka or Kafka, "" when there was none. */
@@ -467,7 +343,8 @@ hce_producer_in_flight(const HceProducer *producer)
 void
 hce_producer_stop(HceProducer *producer)
 {
-	if (producer->connected && producer->in_flight > 0 && !producer->fatal)
+	if (producer->handle != NULL && producer->connected &&
+		producer->in_flight > 0 && !producer->fatal)
 	{
 		TimestampTz end = GetCurrentTimestamp() + USECS_PER_SEC;
 

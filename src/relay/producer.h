@@ -75,6 +75,8 @@ extern int	hce_producer_fd(const HceProducer *producer);
 extern bool hce_producer_busy(const HceProducer *producer);
 extern bool hce_producer_connected(const HceProducer *producer);
 extern const char *hce_producer_waiting_for(const HceProducer *producer);
+extern const char *hce_producer_hint(const HceProducer *producer);
+extern bool hce_producer_files_changed(HceProducer *producer);
 extern const char *hce_producer_error(const HceProducer *producer);
 extern int	hce_producer_in_flight(const HceProducer *producer);
 extern void hce_producer_stop(HceProducer *producer);

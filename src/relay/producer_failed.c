@@ -184,7 +184,9 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 	FailedMessage failed = {
 		.number = (uint64) (uintptr_t) message->_private,
 		.topic = rd_kafka_topic_opaque(message->rkt),
-		.suspect = is_permanent(message->err),
+		/* what is not permitted holds up the rest only by being tried alone */
+		.suspect = is_permanent(message->err) ||
+		message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
 		.key = copy_bytes(producer, message->key, message->key_len),
 		.key_len = message->key_len,
 		.value = copy_bytes(producer, message->payload, message->len),
@@ -198,10 +200,14 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 	(void) rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
 										   &failed.headers);
 	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
-	if (!failed.suspect)
+	if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		hce_producer_topic_denied(producer, failed.topic);
+	else if (!failed.suspect)
 		failed.topic->state = TOPIC_UNKNOWN;
+	/* what we took back ourselves has no news */
 	if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
-		message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+		message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT &&
+		message->err != RD_KAFKA_RESP_ERR__FATAL)
 	{
 		if (!failed.suspect && failed.topic->failing_since == 0)
 			failed.topic->failing_since = producer->poll_time;
@@ -265,6 +271,8 @@ resend(HceProducer *producer, FailedMessage *failed)
 	else
 	{
 		producer->fatal |= rd_kafka_fatal_error(producer->handle, NULL, 0) != 0;
+		if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+			hce_producer_topic_denied(producer, failed->topic);
 		return false;
 	}
 	free_failed(failed);

@@ -11,6 +11,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 #include "relay/producer.h"
 #include "relay/producer_probe.h"
@@ -49,6 +50,7 @@ struct HceTopic
 	TimestampTz away_since;		/* metadata says so; 0 = not away */
 	TimestampTz failing_since;	/* its messages fail; 0 = they do not */
 	char		problem[128];	/* of away_since and failing_since */
+	bool		denied;			/* Kafka did not let us write to it */
 	rd_kafka_topic_t *handle;
 };
 
@@ -71,8 +73,13 @@ struct HceProducer
 {
 	MemoryContext context;
 	HceProducerEvents events;
-	rd_kafka_t *handle;
+	rd_kafka_t *handle;			/* NULL: none yet, see next_open */
 	rd_kafka_queue_t *queue;
+	TimestampTz next_open;		/* when to make a handle */
+	List	   *files;			/* that the handle was made of, char * */
+	char	   *identity;		/* of their content then */
+	bool		unusable;		/* the options or their files are */
+	const char *hint;			/* what to do about that, or NULL */
 	int			pipe[2];
 	HceTopic   *topics;
 	HceProducerProbe *probe;		/* a metadata request under way, or NULL */
@@ -94,6 +101,11 @@ struct HceProducer
 	char		error[256];
 	HceTopic   *waited;			/* the topic that "waiting_for" is about */
 	char		waiting_for[256];
+	char		away_for[128];	/* what the connection waits for, if known */
+	TimestampTz away_time;
+	char		certificate_error[256]; /* explains the next TLS error */
+	char		denied[384];	/* what Kafka has to permit */
+	TimestampTz denied_time;
 };
 
 /* producer.c */
@@ -106,6 +118,12 @@ extern rd_kafka_resp_err_t hce_producer_produce(HceProducer *producer,
 												rd_kafka_headers_t *headers,
 												uint64 number);
 
+/* producer_handle.c */
+extern bool hce_producer_open(HceProducer *producer);
+extern void hce_producer_take_error(HceProducer *producer,
+									rd_kafka_event_t *event);
+extern void hce_producer_recover(HceProducer *producer);
+
 /* producer_topics.c */
 extern int	hce_producer_choose_partition(HceTopic *topic, const char *key,
 										  size_t key_len);
@@ -116,6 +134,10 @@ extern void hce_producer_partition_used(HceProducer *producer, HceTopic *topic,
 extern void hce_producer_partition_confirmed(HceProducer *producer,
 											 const rd_kafka_message_t *message);
 extern void hce_producer_open_topic(HceProducer *producer, HceTopic *topic);
+extern void hce_producer_denied(HceProducer *producer, const char *what);
+extern void hce_producer_topic_denied(HceProducer *producer, HceTopic *topic);
+extern void hce_producer_topic_granted(HceProducer *producer,
+									   const rd_kafka_message_t *message);
 extern void hce_producer_finish_probe(HceProducer *producer);
 extern void hce_producer_probe_brokers(HceProducer *producer);
 

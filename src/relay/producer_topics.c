@@ -34,12 +34,60 @@
 void
 hce_producer_open_topic(HceProducer *producer, HceTopic *topic)
 {
-	rd_kafka_topic_conf_t *conf = rd_kafka_topic_conf_new();
+	rd_kafka_topic_conf_t *conf;
 
+	topic->state = TOPIC_UNKNOWN;
+	topic->next_probe = topic->denied ? GetCurrentTimestamp() + RETRY_US : 0;
+	if (producer->handle == NULL)
+		return;
+	/* not an empty one: message.timeout.ms and others are a topic's */
+	conf = rd_kafka_default_topic_conf_dup(producer->handle);
 	rd_kafka_topic_conf_set_opaque(conf, topic);
 	topic->handle = rd_kafka_topic_new(producer->handle, topic->name, conf);
-	topic->state = topic->handle != NULL ? TOPIC_UNKNOWN : TOPIC_INVALID;
-	topic->next_probe = 0;
+	if (topic->handle == NULL)
+		topic->state = TOPIC_INVALID;
+}
+
+/* Kafka did not permit something; "what" is for the view. */
+void
+hce_producer_denied(HceProducer *producer, const char *what)
+{
+	strlcpy(producer->denied, what, sizeof(producer->denied));
+	producer->denied_time = GetCurrentTimestamp();
+}
+
+/*
+ * Kafka did not let us write to a topic: leave it alone for a while.  That
+ * its metadata can be had says nothing about writing, so the next message
+ * has to try.
+ */
+void
+hce_producer_topic_denied(HceProducer *producer, HceTopic *topic)
+{
+	char		what[sizeof(producer->denied)];
+
+	snprintf(what, sizeof(what),
+			 "permission to write topic \"%s\"; grant WRITE and DESCRIBE on it in Kafka",
+			 topic->name);
+	hce_producer_denied(producer, what);
+	topic->denied = true;
+	topic->state = TOPIC_UNAVAILABLE;
+	topic->retry_us = RETRY_US;
+	topic->next_probe = GetCurrentTimestamp() + RETRY_US;
+}
+
+/* A message was acknowledged: whatever was denied is permitted now. */
+void
+hce_producer_topic_granted(HceProducer *producer,
+						   const rd_kafka_message_t *message)
+{
+	HceTopic   *topic;
+
+	if (likely(producer->denied[0] == '\0'))
+		return;
+	topic = rd_kafka_topic_opaque(message->rkt);
+	topic->denied = false;
+	producer->denied[0] = '\0';
 }
 
 /*
@@ -226,7 +274,8 @@ learn_topic(HceProducer *producer, HceTopic *topic, rd_kafka_resp_err_t error,
 			wait_for_topic(producer, topic, "a leader for topic ", "");
 			break;
 		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-			wait_for_topic(producer, topic, "permission to write topic ", "; grant it in Kafka");
+			wait_for_topic(producer, topic, "permission to see topic ",
+						   "; grant WRITE and DESCRIBE on it in Kafka");
 			break;
 		default:
 			wait_for_topic(producer, topic, "topic ", ", which does not exist; see hcevents.create_topics()");
@@ -251,6 +300,8 @@ hce_producer_finish_probe(HceProducer *producer)
 	producer->probe = NULL;
 	producer->connected = error == RD_KAFKA_RESP_ERR_NO_ERROR;
 	producer->doubt = false;
+	if (producer->connected)
+		producer->away_for[0] = '\0';
 	if (!producer->connected)
 	{
 		producer->next_probe = GetCurrentTimestamp() + RETRY_US;

@@ -149,8 +149,7 @@ show_state(HceRelay *relay)
 	{
 		state = hce_producer_connected(relay->producer) ? HCE_STREAMING :
 			HCE_DISCONNECTED;
-		waiting_for = state == HCE_STREAMING ?
-			hce_producer_waiting_for(relay->producer) : "an answer from Kafka";
+		waiting_for = hce_producer_waiting_for(relay->producer);
 		error = hce_producer_error(relay->producer);
 	}
 
@@ -174,12 +173,15 @@ show_state(HceRelay *relay)
 	}
 	LWLockRelease(hce_shared->lock);
 
-	if (changed && state == HCE_DISCONNECTED)
+	if ((changed || waiting_changed) && state == HCE_DISCONNECTED)
 		ereport(WARNING,
 				errmsg("the relay of database \"%s\" has no connection to Kafka at \"%s\": %s",
 					   relay->database, hce_bootstrap_servers,
 					   error[0] != '\0' ? error : "no answer"),
-				errhint("Events wait in the WAL; delivery goes on by itself. Check the brokers and hcevents.bootstrap_servers."));
+				errhint("Events wait in the WAL; delivery goes on by itself. %s",
+						hce_producer_hint(relay->producer) != NULL ?
+						hce_producer_hint(relay->producer) :
+						"Check the brokers, hcevents.bootstrap_servers and hcevents.kafka_config."));
 	else if (changed && state == HCE_STREAMING)
 		ereport(LOG,
 				errmsg("the relay of database \"%s\" is connected to Kafka at \"%s\"",
@@ -218,6 +220,20 @@ stop(HceRelay *relay, HceExit reason)
 	hce_relay_end(reason);
 }
 
+/*
+ * While Kafka does not answer: whether the files of hcevents.kafka_config_file
+ * have changed, which may be the remedy.  Looked at once a second.
+ */
+static bool
+files_mended(HceRelay *relay)
+{
+	if (hce_producer_connected(relay->producer) ||
+		relay->poll_time - relay->files_looked < USECS_PER_SEC)
+		return false;
+	relay->files_looked = relay->poll_time;
+	return hce_producer_files_changed(relay->producer);
+}
+
 /* Obey what others have asked for. */
 static void
 serve_requests(HceRelay *relay)
@@ -236,9 +252,12 @@ serve_requests(HceRelay *relay)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
-		if (hce_relay_settings_stale())
+		if (hce_relay_settings_stale() || (relay->producer != NULL &&
+										   hce_producer_files_changed(relay->producer)))
 			stop(relay, HCE_EXIT_RESTART);
 	}
+	if (relay->producer != NULL && files_mended(relay))
+		stop(relay, HCE_EXIT_RESTART);
 	if (my_database->hold_pid != 0 || my_database->restart_requested)
 		stop(relay, HCE_EXIT_RESTART);
 

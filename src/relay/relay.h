@@ -120,6 +120,7 @@ typedef struct HceRelay
 	const char *paused;			/* why, or NULL */
 	long		visible_wait;	/* milliseconds, grows while there is one */
 	uint64		commits_read;	/* transactions with events, ever */
+	TimestampTz files_looked;	/* when files of options were looked at */
 	TimestampTz poll_time;		/* when the reports at hand were taken in */
 	TimestampTz recent;			/* end of the last turn that found commits */
 	double		commit_interval;	/* moving average, in microseconds */

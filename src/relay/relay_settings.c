@@ -32,8 +32,9 @@ static char *catalog_at_start;
 static char *
 current_values(void)
 {
-	return psprintf("%d|%s|%s|%s|%s|%d|%d|%d|%d|%d", hce_enabled, hce_bootstrap_servers,
-					hce_topic_prefix, hce_topic, hce_headers,
+	return psprintf("%d|%s|%s|%s|%s|%s|%s|%d|%d|%d|%d|%d", hce_enabled,
+					hce_bootstrap_servers, hce_topic_prefix, hce_topic,
+					hce_headers, hce_kafka_config, hce_kafka_config_file,
 					hce_max_event_size, hce_relay_memory,
 					hce_max_retained_wal, hce_max_parked_size,
 					hce_dead_letter_retention);

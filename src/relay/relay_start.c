@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "kafka_options.h"
 #include "relay/parking.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
@@ -154,6 +155,25 @@ hce_relay_adopt(HceRelay *relay)
 	hce_relay_end(HCE_EXIT_RESTART);
 }
 
+/* Patient data that everybody on the way can read is worth a warning. */
+static void
+warn_of_clear_text(HceRelay *relay)
+{
+	HceKafkaOptions options;
+	HceOptionsError error;
+	char		host[256];
+
+	if (hce_options_load(&options, hce_kafka_config, hce_kafka_config_file,
+						 &error) &&
+		hce_options_in_the_clear(&options, hce_bootstrap_servers, host,
+								 sizeof(host)))
+		ereport(WARNING,
+				errmsg("the relay of database \"%s\" sends events to \"%s\" unencrypted",
+					   relay->database, host),
+				errhint("Set security.protocol in hcevents.kafka_config to ssl or sasl_ssl."));
+	hce_options_wipe(&options);
+}
+
 static HceProducer *
 make_producer(HceRelay *relay)
 {
@@ -211,7 +231,10 @@ hce_relay_start(HceDatabase *shared)
 
 	(void) hce_headers_parse(hce_headers, relay->headers, &unknown);
 	if (hce_enabled && relay->paused == NULL)
+	{
+		warn_of_clear_text(relay);
 		relay->producer = make_producer(relay);
+	}
 	relay->settle = hce_settle_create(context);
 	relay->assembler = hce_assembler_create(context, (Size) hce_relay_memory * 1024,
 											hce_relay_resolve, relay);

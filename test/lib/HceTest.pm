@@ -196,7 +196,9 @@ use Test::More;
 
 my @running;
 
-# auto_create => 0 turns auto.create.topics.enable off; partitions => N.
+# auto_create => 0 turns auto.create.topics.enable off; partitions => N;
+# listeners => 'NAME:PROTOCOL ...' are more of them, extra => a file with more
+# server.properties.
 sub start
 {
 	my ($class, %options) = @_;
@@ -207,6 +209,8 @@ sub start
 
 	local $ENV{KAFKA_AUTO_CREATE} = ($options{auto_create} // 1) ? 'true' : 'false';
 	local $ENV{KAFKA_PARTITIONS} = $options{partitions} // 3;
+	local $ENV{KAFKA_LISTENERS} = $options{listeners} // '';
+	local $ENV{KAFKA_EXTRA} = $options{extra} // '';
 	push @running, $self;
 	$self->call('start');
 	return $self;
@@ -225,8 +229,8 @@ sub call
 
 sub bootstrap
 {
-	my ($self) = @_;
-	chomp(my $address = $self->call('bootstrap'));
+	my ($self, $listener) = @_;
+	chomp(my $address = $self->call('bootstrap', $listener // ()));
 	return $address;
 }
 
