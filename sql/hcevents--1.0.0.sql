@@ -590,6 +590,8 @@ BEGIN
     RETURN QUERY
     SELECT 'relay',
            CASE WHEN relay.state = 'streaming' THEN 'ok'
+                WHEN relay.state = 'standby' AND relay.waiting_for IS NULL
+                    THEN 'ok'
                 WHEN relay.state IN ('stopped', 'failed') THEN 'error'
                 ELSE 'warning' END,
            concat_ws(', ', relay.state,
@@ -604,6 +606,7 @@ BEGIN
                WHEN 'disconnected' THEN 'See the check "brokers". The relay goes on by itself when they answer.'
                WHEN 'paused' THEN 'A copied database publishes nothing, so that it cannot be taken for the original. To make it one, drop the extension here and create it again.'
                WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
+               WHEN 'standby' THEN 'The primary delivers; this server goes on from its position after a promotion.'
                WHEN 'failed' THEN 'The launcher starts it again; the server log says why it ended.'
                WHEN 'stopped' THEN 'See the check "launcher" and the server log.'
            END;

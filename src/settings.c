@@ -31,6 +31,8 @@ char	   *hce_topic;
 char	   *hce_source;
 char	   *hce_schema_version;
 char	   *hce_headers;
+char	   *hce_slot_name;
+bool		hce_detect_copies = true;
 int			hce_max_event_size;
 int			hce_relay_memory;
 
@@ -159,6 +161,18 @@ check_headers(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Empty, or the name of a replication slot as the server allows it. */
+static bool
+check_slot_name(char **newval, void **extra, GucSource source)
+{
+	if (strspn(*newval, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(*newval) &&
+		strlen(*newval) < NAMEDATALEN)
+		return true;
+	GUC_check_errdetail("The name of a replication slot has at most %d lower case letters, digits and underscores.",
+						NAMEDATALEN - 1);
+	return false;
+}
+
 static void
 assign_envelope_part(const char *newval, void *extra)
 {
@@ -267,6 +281,16 @@ hce_settings_init(void)
 							"What is beyond it is read from the WAL again.",
 							&hce_relay_memory, 64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("hcevents.slot_name",
+							   "Name of the replication slot that keeps the WAL of a database's relay.",
+							   "Empty: hcevents_ and the database's oid. Two databases cannot share one.",
+							   &hce_slot_name, "",
+							   PGC_SUSET, 0, check_slot_name, NULL, NULL);
+	DefineCustomBoolVariable("hcevents.detect_copies",
+							 "Keeps the relay of a copied data directory paused.",
+							 "Off takes a directory whose files were copied for the original.",
+							 &hce_detect_copies, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hcevents");
 
 	if (process_shared_preload_libraries_in_progress)

@@ -15,6 +15,8 @@ extern char *hce_topic;
 extern char *hce_source;
 extern char *hce_schema_version;
 extern char *hce_headers;
+extern char *hce_slot_name;
+extern bool hce_detect_copies;
 extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
 

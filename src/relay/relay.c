@@ -375,18 +375,21 @@ run(HceRelay *relay)
 }
 
 /* Remember why the relay fails, for the view and the next start. */
-static void
-note_failure(void)
+void
+hce_relay_note_failure(HceDatabase *db)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ErrorData  *error = CopyErrorData();
 
 	LWLockReleaseAll();
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	my_database->state = HCE_FAILED;
-	strlcpy(my_database->last_error, error->message, HCE_MAX_ERROR);
-	my_database->last_error_time = GetCurrentTimestamp();
-	strlcpy(my_database->waiting_for, "its restart after an error", HCE_MAX_ERROR);
+	db->state = HCE_FAILED;
+	strlcpy(db->last_error, error->message, HCE_MAX_ERROR);
+	db->last_error_time = GetCurrentTimestamp();
+	strlcpy(db->waiting_for,
+			error->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ?
+			"a free replication slot (max_replication_slots)" :
+			"its restart after an error", HCE_MAX_ERROR);
 	LWLockRelease(hce_shared->lock);
 	FreeErrorData(error);
 	MemoryContextSwitchTo(old);
@@ -439,7 +442,7 @@ hce_relay_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		note_failure();
+		hce_relay_note_failure(my_database);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -101,6 +101,7 @@ typedef struct HceRelay
 	XLogRecPtr	stored_commit;	/* end of the row's commit */
 	XLogRecPtr	slot_lsn;		/* what the slot keeps */
 	bool		clear_counters;	/* the table's rows are to go */
+	bool		backup_seen;	/* a base backup ended since the row was written */
 	int			neighbours;		/* relays on this server */
 	TimestampTz ages_time;		/* when rates and ages were computed */
 	int64		foreign_messages;
@@ -122,6 +123,10 @@ extern PGDLLEXPORT void hce_launcher_main(Datum arg);
 /* relay.c */
 extern PGDLLEXPORT void hce_relay_main(Datum arg);
 extern void hce_relay_end(HceExit reason);
+extern void hce_relay_note_failure(HceDatabase *db);
+
+/* standby.c: the slot of a database on a physical standby */
+extern PGDLLEXPORT void hce_standby_main(Datum arg);
 
 /* relay_start.c: from the position row to a relay that may read */
 extern HceRelay *hce_relay_start(HceDatabase *shared);

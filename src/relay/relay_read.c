@@ -273,6 +273,9 @@ take_server(HceRelay *relay, XLogReaderState *xlog)
 
 	if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)
 		hce_assembler_server_restarted(relay->assembler);
+	/* a standby made of this backup has no older WAL than the backup's */
+	else if (info == XLOG_BACKUP_END)
+		relay->backup_seen = true;
 }
 
 /*

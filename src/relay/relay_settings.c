@@ -32,9 +32,10 @@ static char *catalog_at_start;
 static char *
 current_values(void)
 {
-	return psprintf("%d|%s|%s|%s|%s|%d|%d", hce_enabled, hce_bootstrap_servers,
+	return psprintf("%d|%s|%s|%s|%s|%d|%d|%s|%d", hce_enabled, hce_bootstrap_servers,
 					hce_topic_prefix, hce_topic, hce_headers,
-					hce_max_event_size, hce_relay_memory);
+					hce_max_event_size, hce_relay_memory, hce_slot_name,
+					hce_detect_copies);
 }
 
 /*

@@ -87,6 +87,7 @@ open_journal(HceRelay *relay)
 		record_gap(relay, kept, "the WAL was removed");
 		hce_slot_advance(kept);
 	}
+	hce_slot_drop_former(MyDatabaseId);
 	relay->slot_lsn = hce_slot_restart_lsn();
 	hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
 }

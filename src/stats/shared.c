@@ -188,7 +188,7 @@ hce_relay_state_name(HceRelayState state)
 {
 	static const char *const names[] = {
 		"stopped", "starting", "streaming", "disconnected", "paused",
-		"disabled", "failed"
+		"disabled", "failed", "standby"
 	};
 
 	return names[state];
