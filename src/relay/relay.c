@@ -137,6 +137,8 @@ show_state(HceRelay *relay)
 			HCE_DISCONNECTED;
 		waiting_for = state == HCE_STREAMING ?
 			hce_producer_waiting_for(relay->producer) : "an answer from Kafka";
+		if (relay->waits_for_sync)
+			waiting_for = "a synchronous standby to confirm what was committed before the server's start";
 		error = hce_producer_error(relay->producer);
 	}
 
@@ -435,6 +437,7 @@ hce_relay_main(Datum arg)
 	PG_TRY();
 	{
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+		hce_sync_wait_init();
 		override_settings();
 		SetConfigOption("application_name", "hcevents relay", PGC_USERSET, PGC_S_OVERRIDE);
 		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);

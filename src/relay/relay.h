@@ -106,6 +106,8 @@ typedef struct HceRelay
 	TimestampTz ages_time;		/* when rates and ages were computed */
 	int64		foreign_messages;
 	const char *paused;			/* why, or NULL */
+	bool		recovered_confirmed;	/* see sync_wait.c */
+	bool		waits_for_sync; /* recovered commits are held back */
 	long		visible_wait;	/* milliseconds, grows while there is one */
 	uint64		commits_read;	/* transactions with events, ever */
 	TimestampTz poll_time;		/* when the reports at hand were taken in */
@@ -135,6 +137,10 @@ extern HceRelay *hce_relay_start(HceDatabase *shared);
 extern bool hce_relay_read(HceRelay *relay);
 extern void *hce_relay_resolve(HceSlice bytes, void *arg);
 extern bool hce_relay_look_visible(HceRelay *relay);
+
+/* sync_wait.c: recovered commits and synchronous standbys */
+extern void hce_sync_wait_init(void);
+extern bool hce_sync_wait_needed(HceRelay *relay, XLogRecPtr commit_lsn);
 
 /* relay_send.c: committed transactions to the producer */
 extern bool hce_relay_send(HceRelay *relay);

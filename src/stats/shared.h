@@ -26,6 +26,7 @@
 #include "utils/hsearch.h"
 
 #include "event/journal_record.h"
+#include "relay/identity.h"
 #include "stats/histogram.h"
 
 #define HCE_MAX_DATABASES	128
@@ -129,6 +130,7 @@ typedef struct HceShared
 	pid_t		launcher_pid;
 	XLogRecPtr	recovered_to;	/* commits before it were not waited for, see
 								 * sync_wait.c; set by the launcher */
+	HceHome		home;			/* of this data directory; never changes */
 	pg_atomic_uint32 databases_changed; /* the launcher should look */
 	HceDatabase databases[HCE_MAX_DATABASES];
 } HceShared;
