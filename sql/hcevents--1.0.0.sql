@@ -155,7 +155,8 @@ CREATE TABLE hcevents.position (
     sent_index bigint NOT NULL,
     restart_lsn pg_lsn NOT NULL,
     written timestamptz NOT NULL,
-    stats_reset timestamptz NOT NULL
+    stats_reset timestamptz NOT NULL,
+    home bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE hcevents.position IS
 'How far the journal of this database is settled: every event of a commit before commit_lsn, and the first event_index events of the commit at commit_lsn. Written by the relay only.';
@@ -171,6 +172,7 @@ COMMENT ON COLUMN hcevents.position.sent_index IS 'Index of that event, plus one
 COMMENT ON COLUMN hcevents.position.restart_lsn IS 'Start of the oldest WAL that is still needed.';
 COMMENT ON COLUMN hcevents.position.written IS 'When the row was written.';
 COMMENT ON COLUMN hcevents.position.stats_reset IS 'When the counters were reset.';
+COMMENT ON COLUMN hcevents.position.home IS 'The data directory this row was written in; another one means a copy, but for a promoted standby.';
 
 CREATE TABLE hcevents.counters (
     event_type text PRIMARY KEY,
@@ -992,6 +994,8 @@ BEGIN
     RETURN QUERY
     SELECT 'relay',
            CASE WHEN relay.state = 'streaming' THEN 'ok'
+                WHEN relay.state = 'standby' AND relay.waiting_for IS NULL
+                    THEN 'ok'
                 WHEN relay.state IN ('stopped', 'failed') THEN 'error'
                 ELSE 'warning' END,
            concat_ws(', ', relay.state,
@@ -1004,8 +1008,9 @@ BEGIN
            CASE relay.state
                WHEN 'starting' THEN 'Look again in a few seconds.'
                WHEN 'disconnected' THEN 'See the check "brokers". The relay goes on by itself when they answer.'
-               WHEN 'paused' THEN 'A copied database publishes nothing, so that it cannot be taken for the original. To make it one, drop the extension here and create it again.'
+               WHEN 'paused' THEN 'A copied database or data directory publishes nothing, so that it cannot be taken for the original. If this one replaces the original: hcevents.resume(), or for a data directory ALTER DATABASE ... SET hcevents.detect_copies = off. If it is another one, drop the extension here and create it again.'
                WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
+               WHEN 'standby' THEN 'The primary delivers; this server goes on from its position after a promotion.'
                WHEN 'failed' THEN 'The launcher starts it again; the server log says why it ended.'
                WHEN 'stopped' THEN 'See the check "launcher" and the server log.'
            END;
@@ -1024,11 +1029,15 @@ DECLARE
     slot record;
     slots integer;
     slot_limit integer := current_setting('max_replication_slots');
+    wanted text;
 BEGIN
+    SELECT coalesce(nullif(current_setting('hcevents.slot_name'), ''),
+                    'hcevents_' || d.oid::text) INTO wanted
+    FROM pg_database AS d
+    WHERE d.datname = current_database();
     SELECT r.slot_name, r.active, r.wal_status, r.restart_lsn INTO slot
     FROM pg_replication_slots AS r
-        JOIN pg_database AS d ON r.slot_name = 'hcevents_' || d.oid::text
-    WHERE d.datname = current_database();
+    WHERE r.slot_name = wanted;
 
     SELECT count(*) INTO slots FROM pg_replication_slots;
     RETURN QUERY
@@ -1040,6 +1049,11 @@ BEGIN
                'Another database''s relay would find none. Increase max_replication_slots, and restart the server.'
            END;
 
+    RETURN QUERY
+    SELECT 'failover_slot', 'ok',
+           format('%s is kept by the primary''s relay, and by each hot standby that has the library', wanted),
+           format(E'Patroni drops slots it does not know. Put into its configuration:\nignore_slots:\n- name: %1$s\n  type: physical\nOr, for standbys without hot_standby or without the library, so that Patroni keeps the slot itself:\nslots:\n  %1$s:\n    type: physical', wanted);
+
     IF slot.slot_name IS NULL THEN
         RETURN QUERY VALUES ('slot', 'error',
             'the relay''s replication slot does not exist',
@@ -1049,7 +1063,8 @@ BEGIN
     RETURN QUERY
     SELECT 'slot',
            CASE WHEN slot.wal_status = 'lost' THEN 'error'
-                WHEN slot.wal_status = 'unreserved' OR NOT slot.active
+                WHEN slot.wal_status = 'unreserved'
+                    OR NOT slot.active AND NOT pg_is_in_recovery()
                     THEN 'warning'
                 ELSE 'ok' END,
            format('%s is %s, its WAL is %s', slot.slot_name,
@@ -1058,7 +1073,8 @@ BEGIN
                   coalesce(slot.wal_status, 'not reserved')),
            CASE WHEN slot.wal_status IN ('lost', 'unreserved')
                THEN 'More WAL was written than max_slot_wal_keep_size keeps; what was not delivered is recorded in hcevents.gaps.'
-                WHEN NOT slot.active THEN 'See the check "relay".'
+                WHEN NOT slot.active AND NOT pg_is_in_recovery()
+                    THEN 'See the check "relay".'
            END;
 
     RETURN QUERY

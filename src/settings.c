@@ -34,6 +34,8 @@ char	   *hce_schema_version;
 char	   *hce_headers;
 char	   *hce_kafka_config;
 char	   *hce_kafka_config_file;
+char	   *hce_slot_name;
+bool		hce_detect_copies = true;
 int			hce_max_event_size;
 int			hce_relay_memory;
 int			hce_max_retained_wal;
@@ -196,6 +198,18 @@ check_kafka_config_file(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Empty, or the name of a replication slot as the server allows it. */
+static bool
+check_slot_name(char **newval, void **extra, GucSource source)
+{
+	if (strspn(*newval, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(*newval) &&
+		strlen(*newval) < NAMEDATALEN)
+		return true;
+	GUC_check_errdetail("The name of a replication slot has at most %d lower case letters, digits and underscores.",
+						NAMEDATALEN - 1);
+	return false;
+}
+
 static void
 assign_envelope_part(const char *newval, void *extra)
 {
@@ -329,6 +343,16 @@ hce_settings_init(void)
 							"What is older keeps its metadata only, and cannot be retried. -1 keeps all for ever.",
 							&hce_dead_letter_retention, 30 * 24 * 60, -1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomStringVariable("hcevents.slot_name",
+							   "Name of the replication slot that keeps the WAL of a database's relay.",
+							   "Empty: hcevents_ and the database's oid. Two databases cannot share one.",
+							   &hce_slot_name, "",
+							   PGC_SUSET, 0, check_slot_name, NULL, NULL);
+	DefineCustomBoolVariable("hcevents.detect_copies",
+							 "Keeps the relay of a copied data directory paused.",
+							 "Off takes a directory whose files were copied for the original.",
+							 &hce_detect_copies, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hcevents");
 
 	if (process_shared_preload_libraries_in_progress)

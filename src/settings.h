@@ -17,6 +17,8 @@ extern char *hce_schema_version;
 extern char *hce_headers;
 extern char *hce_kafka_config;
 extern char *hce_kafka_config_file;
+extern char *hce_slot_name;
+extern bool hce_detect_copies;
 extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
 extern int	hce_max_retained_wal;	/* MB, -1 = never park */

@@ -587,3 +587,10 @@ hce_assembler_all_visible(const HceAssembler *assembler)
 {
 	return assembler->unseen == NULL;
 }
+
+/* The commit of the oldest transaction not visible yet; there must be one. */
+XLogRecPtr
+hce_assembler_unseen_lsn(const HceAssembler *assembler)
+{
+	return assembler->unseen->commit_lsn;
+}

@@ -85,5 +85,6 @@ extern bool hce_assembler_mark_visible(HceAssembler *assembler,
 									   bool (*visible) (TransactionId, void *),
 									   void *arg);
 extern bool hce_assembler_all_visible(const HceAssembler *assembler);
+extern XLogRecPtr hce_assembler_unseen_lsn(const HceAssembler *assembler);
 
 #endif							/* HCE_ASSEMBLER_H */

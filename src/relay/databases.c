@@ -215,12 +215,11 @@ hold_if_owner(const char *database)
 }
 
 /* The template of CREATE DATABASE, which is template1 when none is named. */
-static void
-hold_template(const CreatedbStmt *statement)
+static Oid
+template_of(const CreatedbStmt *statement)
 {
 	const char *template = "template1";
 	ListCell   *cell;
-	Oid			dboid;
 
 	foreach(cell, statement->options)
 	{
@@ -229,7 +228,14 @@ hold_template(const CreatedbStmt *statement)
 		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
 			template = defGetString(option);
 	}
-	dboid = get_database_oid(template, true);
+	return get_database_oid(template, true);
+}
+
+static void
+hold_template(const CreatedbStmt *statement)
+{
+	Oid			dboid = template_of(statement);
+
 	if (OidIsValid(dboid) && hce_shared_find(dboid) != NULL &&
 		may_copy(dboid))
 		hold_database(dboid);
@@ -271,6 +277,32 @@ before_utility(Node *statement)
 	}
 }
 
+/*
+ * A database made of one with our label gets one too, in the transaction that
+ * makes it: its relay then says that it is a copy.
+ */
+static void
+label_copy(const CreatedbStmt *statement)
+{
+	ObjectAddress object;
+	Oid			template = template_of(statement);
+	Oid			copy;
+	char	   *label = NULL;
+
+	CommandCounterIncrement();
+	copy = get_database_oid(statement->dbname, true);
+	if (OidIsValid(template))
+	{
+		ObjectAddressSet(object, DatabaseRelationId, template);
+		label = GetSecurityLabel(&object, HCE_LABEL_PROVIDER);
+	}
+	if (label == NULL || !OidIsValid(copy))
+		return;
+	ObjectAddressSet(object, DatabaseRelationId, copy);
+	SetSecurityLabel(&object, HCE_LABEL_PROVIDER, HCE_LABEL_ON);
+	note_change();
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -289,6 +321,9 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	else
 		standard_ProcessUtility(pstmt, query, read_only, context, params,
 								environment, dest, completion);
+
+	if (hce_shared != NULL && IsA(statement, CreatedbStmt))
+		label_copy((CreatedbStmt *) statement);
 
 	/* its events are those of another transaction, so the hook of commit in
 	 * the capture side knows nothing of them */

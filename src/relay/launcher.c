@@ -9,6 +9,10 @@
  * of databases that have the extension no more.  It is connected to no
  * database and holds no transaction while it waits.
  *
+ * On a standby it starts no relay, but now and then for each database the
+ * worker that keeps its slot (standby.c), and goes over to relays within a
+ * moment of the promotion.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -45,12 +49,18 @@
 #define FIRST_DELAY_MS		1000
 #define LONGEST_DELAY_MS	60000
 
+/* On a standby: how often slots follow the primary, and how soon a promotion
+ * is noticed. */
+#define FOLLOW_INTERVAL_MS	10000
+#define PROMOTION_POLL_MS	200
+
 /* What the launcher knows of a database beside shared memory. */
 typedef struct Started
 {
 	BackgroundWorkerHandle *handle; /* NULL: none was started or it has ended */
 	int			delay_ms;
 	TimestampTz started;
+	bool		keeper;			/* it is, or was, a standby's */
 	bool		slots_warned;
 } Started;
 
@@ -120,8 +130,38 @@ labelled_databases(void)
 }
 
 /*
- * Bring shared memory in line with the labels, and make each relay look
- * whether its settings or its extension changed.
+ * Drop the slots of databases that carry no label: left by a database that
+ * was dropped, or by an extension dropped just before a crash.  On a standby
+ * the labels are those of what is replayed, and so is all that could need
+ * WAL.
+ */
+static void
+drop_orphan_slots(List *labelled)
+{
+	int			capacity = max_replication_slots;
+	Oid		   *dboids = palloc(Max(capacity, 1) * sizeof(Oid));
+	int			count = hce_slot_list(dboids, capacity);
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		known;
+
+		LWLockAcquire(hce_shared->lock, LW_SHARED);
+		known = hce_shared_find(dboids[i]) != NULL;
+		LWLockRelease(hce_shared->lock);
+		if (!known && !list_member_oid(labelled, dboids[i]) &&
+			hce_slot_drop_orphan(dboids[i]))
+			ereport(LOG,
+					errmsg("dropped the replication slot of database %u, which has hcevents no more",
+						   dboids[i]));
+	}
+	pfree(dboids);
+}
+
+/*
+ * Bring shared memory in line with the labels, drop what they leave without
+ * an owner, and make each relay look whether its settings or its extension
+ * changed.
  */
 static void
 read_labels(void)
@@ -153,6 +193,7 @@ read_labels(void)
 			SetLatch(db->relay_latch);
 	}
 	LWLockRelease(hce_shared->lock);
+	drop_orphan_slots(oids);
 	list_free(oids);
 }
 
@@ -169,35 +210,40 @@ forget_database(HceDatabase *db)
 	LWLockRelease(hce_shared->lock);
 }
 
-static void
-start_relay(int i)
+/*
+ * Start a worker for a database.  Returns false, and says what it waits for,
+ * when the server has no place for one.
+ */
+static bool
+start_worker(int i, const char *function, const char *type,
+			 BgWorkerStartTime start_time)
 {
 	HceDatabase *db = &hce_shared->databases[i];
 	BackgroundWorker worker;
 
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_start_time = start_time;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(db->dboid);
 	worker.bgw_notify_pid = MyProcPid;
 	strlcpy(worker.bgw_library_name, "hcevents", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "hce_relay_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "hcevents relay", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "hcevents relay for database %u", db->dboid);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database %u", type, db->dboid);
 
 	if (RegisterDynamicBackgroundWorker(&worker, &started[i].handle))
 	{
 		started[i].started = GetCurrentTimestamp();
+		started[i].keeper = start_time == BgWorkerStart_ConsistentState;
 		started[i].slots_warned = false;
-		return;
+		return true;
 	}
 	started[i].handle = NULL;
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	db->state = HCE_FAILED;
 	strlcpy(db->waiting_for, "a free background worker slot (max_worker_processes)",
 			HCE_MAX_ERROR);
-	db->next_start = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_DELAY_MS * 5);
 	LWLockRelease(hce_shared->lock);
 	if (!started[i].slots_warned)
 		ereport(WARNING,
@@ -206,6 +252,31 @@ start_relay(int i)
 					   db->dboid),
 				errhint("Increase max_worker_processes; events wait in the WAL."));
 	started[i].slots_warned = true;
+	return false;
+}
+
+static void
+start_relay(int i)
+{
+	if (!start_worker(i, "hce_relay_main", "hcevents relay",
+					  BgWorkerStart_RecoveryFinished))
+		hce_shared->databases[i].next_start =
+			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_DELAY_MS * 5);
+}
+
+/* Whether no worker of ours runs for a database; forgets one that has ended. */
+static bool
+reap_worker(int i)
+{
+	pid_t		pid;
+
+	if (started[i].handle == NULL)
+		return true;
+	if (GetBackgroundWorkerPid(started[i].handle, &pid) != BGWH_STOPPED)
+		return false;
+	pfree(started[i].handle);
+	started[i].handle = NULL;
+	return true;
 }
 
 /* A relay has ended: when may the next one start? */
@@ -214,9 +285,6 @@ relay_ended(int i)
 {
 	HceDatabase *db = &hce_shared->databases[i];
 	TimestampTz now = GetCurrentTimestamp();
-
-	pfree(started[i].handle);
-	started[i].handle = NULL;
 
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	db->restarts++;
@@ -260,13 +328,11 @@ tend_relays(void)
 	for (int i = 0; i < HCE_MAX_DATABASES; i++)
 	{
 		HceDatabase *db = &hce_shared->databases[i];
-		pid_t		pid;
 		TimestampTz now = GetCurrentTimestamp();
 
 		if (!OidIsValid(db->dboid))
 			continue;
-		if (started[i].handle != NULL &&
-			GetBackgroundWorkerPid(started[i].handle, &pid) == BGWH_STOPPED)
+		if (started[i].handle != NULL && reap_worker(i) && !started[i].keeper)
 			relay_ended(i);
 		/* a relay that an earlier launcher started has no handle here */
 		if (started[i].handle != NULL || db->relay_pid != 0 || db->hold_pid != 0)
@@ -289,33 +355,75 @@ tend_relays(void)
 }
 
 /*
- * Slots that no database in shared memory accounts for: left by a database
- * that was dropped, or by an extension dropped just before a crash.
+ * On a standby: start, for each database, the worker that lets its slot
+ * follow the primary, and reap it.  Returns the milliseconds after which
+ * something is due.
+ */
+static long
+tend_standby(void)
+{
+	static TimestampTz labels_read = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	/* nobody tells us of changes that were made on the primary */
+	if (TimestampDifferenceExceeds(labels_read, now, FOLLOW_INTERVAL_MS))
+	{
+		labels_read = now;
+		read_labels();
+	}
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
+	{
+		HceDatabase *db = &hce_shared->databases[i];
+
+		if (!OidIsValid(db->dboid) || !reap_worker(i))
+			continue;
+		if (!db->wanted)
+		{
+			if (hce_slot_drop_orphan(db->dboid))
+				forget_database(db);
+		}
+		else if (db->next_start <= now && allows_connections(db->dboid))
+		{
+			db->next_start = TimestampTzPlusMilliseconds(now, FOLLOW_INTERVAL_MS);
+			(void) start_worker(i, "hce_standby_main", "hcevents standby",
+								BgWorkerStart_ConsistentState);
+		}
+	}
+	return PROMOTION_POLL_MS;
+}
+
+/*
+ * The server has left recovery, or we have started on one that had: relays
+ * may run.  What was committed up to here nobody has waited for.
  */
 static void
-drop_orphan_slots(void)
+leave_recovery(void)
 {
-	Oid			dboids[HCE_MAX_DATABASES];
-	int			count = hce_slot_list(dboids, HCE_MAX_DATABASES);
-
-	for (int i = 0; i < count; i++)
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	if (XLogRecPtrIsInvalid(hce_shared->recovered_to))
+		hce_shared->recovered_to = GetFlushRecPtr(NULL);
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
 	{
-		bool		known;
+		HceDatabase *db = &hce_shared->databases[i];
 
-		LWLockAcquire(hce_shared->lock, LW_SHARED);
-		known = hce_shared_find(dboids[i]) != NULL;
-		LWLockRelease(hce_shared->lock);
-		if (!known && hce_slot_drop_orphan(dboids[i]))
-			ereport(LOG,
-					errmsg("dropped the replication slot of database %u, which has hcevents no more",
-						   dboids[i]));
+		if (!OidIsValid(db->dboid))
+			continue;
+		db->next_start = 0;
+		if (db->state != HCE_STANDBY)
+			continue;
+		db->state = HCE_STARTING;
+		db->waiting_for[0] = '\0';
 	}
+	LWLockRelease(hce_shared->lock);
+	pg_atomic_write_u32(&hce_shared->databases_changed, 1);
 }
 
 /* Main function of the launcher. */
 void
 hce_launcher_main(Datum arg)
 {
+	bool		standby = true; /* until we have looked */
+
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -338,12 +446,19 @@ hce_launcher_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (pg_atomic_exchange_u32(&hce_shared->databases_changed, 0) != 0)
+		if (standby && !RecoveryInProgress())
 		{
-			read_labels();
-			drop_orphan_slots();
+			standby = false;
+			leave_recovery();
 		}
-		wait = tend_relays();
+		if (standby)
+			wait = tend_standby();
+		else
+		{
+			if (pg_atomic_exchange_u32(&hce_shared->databases_changed, 0) != 0)
+				read_labels();
+			wait = tend_relays();
+		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 wait, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
@@ -361,7 +476,7 @@ hce_launcher_init(void)
 		return;
 	memset(&worker, 0, sizeof(worker));
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
 	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "hcevents", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "hce_launcher_main", BGW_MAXLEN);

@@ -50,10 +50,10 @@ static Statement update_position = {
 	"UPDATE hcevents.position SET system_identifier = $1, database_oid = $2,"
 	" timeline = $3, epoch = $4, commit_lsn = $5, event_index = $6,"
 	" sent_lsn = $7, sent_index = $8, restart_lsn = $9, written = $10,"
-	" stats_reset = $11",
-	NULL, 11,
+	" stats_reset = $11, home = $12",
+	NULL, 12,
 	{INT8OID, OIDOID, INT4OID, INT4OID, LSNOID, INT8OID, LSNOID, INT8OID,
-	LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 };
 
 static Statement upsert_counters = {
@@ -197,7 +197,7 @@ hce_position_load(HceStoredPosition *position)
 		return HCE_NO_EXTENSION;
 	if (SPI_execute("SELECT system_identifier, database_oid, timeline, epoch,"
 					" commit_lsn, event_index, sent_lsn, sent_index,"
-					" restart_lsn, written, stats_reset FROM hcevents.position",
+					" restart_lsn, written, stats_reset, home FROM hcevents.position",
 					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
@@ -214,6 +214,7 @@ hce_position_load(HceStoredPosition *position)
 	position->restart_lsn = DatumGetLSN(column(0, 9, NULL));
 	position->written = DatumGetTimestampTz(column(0, 10, NULL));
 	position->stats_reset = DatumGetTimestampTz(column(0, 11, NULL));
+	position->home = DatumGetInt64(column(0, 12, NULL));
 	hce_position_commit();
 	return HCE_LOADED;
 }
@@ -297,7 +298,8 @@ hce_position_put(const HceStoredPosition *position)
 		Int64GetDatum(position->sent.index),
 		LSNGetDatum(position->restart_lsn),
 		TimestampTzGetDatum(GetCurrentTimestamp()),
-		TimestampTzGetDatum(position->stats_reset)
+		TimestampTzGetDatum(position->stats_reset),
+		Int64GetDatum(position->home)
 	};
 
 	execute(&update_position, values, NULL);

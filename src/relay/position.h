@@ -22,6 +22,7 @@ typedef struct HceStoredPosition
 	Oid			database_oid;
 	TimeLineID	timeline;
 	int			epoch;
+	int64		home;			/* the data directory, see identity.c; 0 = any */
 	HcePosition settled;		/* first event that is not settled */
 	HcePosition sent;			/* first event that was never sent */
 	XLogRecPtr	restart_lsn;

@@ -149,7 +149,9 @@ show_state(HceRelay *relay)
 	{
 		state = hce_producer_connected(relay->producer) ? HCE_STREAMING :
 			HCE_DISCONNECTED;
-		waiting_for = hce_producer_waiting_for(relay->producer);
+		waiting_for = relay->waits_for_sync ?
+			"a synchronous standby to confirm what was committed before the server's start" :
+			hce_producer_waiting_for(relay->producer);
 		error = hce_producer_error(relay->producer);
 	}
 
@@ -425,18 +427,21 @@ run(HceRelay *relay)
 }
 
 /* Remember why the relay fails, for the view and the next start. */
-static void
-note_failure(void)
+void
+hce_relay_note_failure(HceDatabase *db)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 	ErrorData  *error = CopyErrorData();
 
 	LWLockReleaseAll();
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	my_database->state = HCE_FAILED;
-	strlcpy(my_database->last_error, error->message, HCE_MAX_ERROR);
-	my_database->last_error_time = GetCurrentTimestamp();
-	strlcpy(my_database->waiting_for, "its restart after an error", HCE_MAX_ERROR);
+	db->state = HCE_FAILED;
+	strlcpy(db->last_error, error->message, HCE_MAX_ERROR);
+	db->last_error_time = GetCurrentTimestamp();
+	strlcpy(db->waiting_for,
+			error->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ?
+			"a free replication slot (max_replication_slots)" :
+			"its restart after an error", HCE_MAX_ERROR);
 	LWLockRelease(hce_shared->lock);
 	FreeErrorData(error);
 	MemoryContextSwitchTo(old);
@@ -489,6 +494,7 @@ hce_relay_main(Datum arg)
 	PG_TRY();
 	{
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+		hce_sync_wait_init();
 		override_settings();
 		SetConfigOption("application_name", "hcevents relay", PGC_USERSET, PGC_S_OVERRIDE);
 		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
@@ -496,7 +502,7 @@ hce_relay_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		note_failure();
+		hce_relay_note_failure(my_database);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

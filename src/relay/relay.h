@@ -114,10 +114,13 @@ typedef struct HceRelay
 	XLogRecPtr	stored_commit;	/* end of the row's commit */
 	XLogRecPtr	slot_lsn;		/* what the slot keeps */
 	bool		clear_counters;	/* the table's rows are to go */
+	bool		backup_seen;	/* a base backup ended since the row was written */
 	int			neighbours;		/* relays on this server */
 	TimestampTz ages_time;		/* when rates and ages were computed */
 	int64		foreign_messages;
 	const char *paused;			/* why, or NULL */
+	bool		recovered_confirmed;	/* see sync_wait.c */
+	bool		waits_for_sync; /* recovered commits are held back */
 	long		visible_wait;	/* milliseconds, grows while there is one */
 	uint64		commits_read;	/* transactions with events, ever */
 	TimestampTz files_looked;	/* when files of options were looked at */
@@ -136,6 +139,10 @@ extern PGDLLEXPORT void hce_launcher_main(Datum arg);
 /* relay.c */
 extern PGDLLEXPORT void hce_relay_main(Datum arg);
 extern void hce_relay_end(HceExit reason);
+extern void hce_relay_note_failure(HceDatabase *db);
+
+/* standby.c: the slot of a database on a physical standby */
+extern PGDLLEXPORT void hce_standby_main(Datum arg);
 
 /* relay_start.c: from the position row to a relay that may read */
 extern HceRelay *hce_relay_start(HceDatabase *shared);
@@ -145,6 +152,10 @@ extern void hce_relay_adopt(HceRelay *relay);
 extern bool hce_relay_read(HceRelay *relay);
 extern void *hce_relay_resolve(HceSlice bytes, void *arg);
 extern bool hce_relay_look_visible(HceRelay *relay);
+
+/* sync_wait.c: recovered commits and synchronous standbys */
+extern void hce_sync_wait_init(void);
+extern bool hce_sync_wait_needed(HceRelay *relay, XLogRecPtr commit_lsn);
 
 /* relay_send.c: committed transactions to the producer */
 extern bool hce_relay_send(HceRelay *relay);

@@ -276,6 +276,9 @@ take_server(HceRelay *relay, XLogReaderState *xlog)
 
 	if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)
 		hce_assembler_server_restarted(relay->assembler);
+	/* a standby made of this backup has no older WAL than the backup's */
+	else if (info == XLOG_BACKUP_END)
+		relay->backup_seen = true;
 }
 
 /*
@@ -325,14 +328,22 @@ xid_visible(TransactionId xid, void *snapshot)
  * A commit record can be read before its transaction leaves the process
  * array, and with synchronous standbys long before.  One snapshot serves all
  * that were read; it is taken after they were.  Returns whether all are.
+ *
+ * Commits that were recovered are visible at once, so they are held here
+ * until the synchronous standbys have them (sync_wait.c).
  */
 bool
 hce_relay_look_visible(HceRelay *relay)
 {
 	bool		all;
 
+	relay->waits_for_sync = false;
 	if (hce_assembler_all_visible(relay->assembler))
 		return true;
+	relay->waits_for_sync =
+		hce_sync_wait_needed(relay, hce_assembler_unseen_lsn(relay->assembler));
+	if (relay->waits_for_sync)
+		return false;
 	StartTransactionCommand();
 	all = hce_assembler_mark_visible(relay->assembler, xid_visible,
 									 GetTransactionSnapshot());

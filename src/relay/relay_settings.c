@@ -32,12 +32,13 @@ static char *catalog_at_start;
 static char *
 current_values(void)
 {
-	return psprintf("%d|%s|%s|%s|%s|%s|%s|%d|%d|%d|%d|%d", hce_enabled,
+	return psprintf("%d|%s|%s|%s|%s|%s|%s|%d|%d|%d|%d|%d|%s|%d", hce_enabled,
 					hce_bootstrap_servers, hce_topic_prefix, hce_topic,
 					hce_headers, hce_kafka_config, hce_kafka_config_file,
 					hce_max_event_size, hce_relay_memory,
 					hce_max_retained_wal, hce_max_parked_size,
-					hce_dead_letter_retention);
+					hce_dead_letter_retention, hce_slot_name,
+					hce_detect_copies);
 }
 
 /*

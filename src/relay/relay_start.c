@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "kafka_options.h"
+#include "relay/identity.h"
 #include "relay/parking.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
@@ -89,8 +90,63 @@ open_journal(HceRelay *relay)
 		record_gap(relay, kept, "the WAL was removed");
 		hce_slot_advance(kept);
 	}
+	hce_slot_drop_former(MyDatabaseId);
 	relay->slot_lsn = hce_slot_restart_lsn();
 	hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
+}
+
+/*
+ * Whether the row was written by another database or in another data
+ * directory than ours, and not by the primary that we followed.
+ */
+static bool
+is_copy(const HceStoredPosition *stored, TimeLineID timeline)
+{
+	const HceHome *home = &hce_shared->home;
+	XLogRecPtr	point;
+
+	if (stored->system_identifier != GetSystemIdentifier() ||
+		stored->database_oid != MyDatabaseId)
+		return true;
+	if (!hce_detect_copies || home->id == 0 || stored->home == 0 ||
+		stored->home == home->id || home->origin == HCE_ORIGIN_STANDBY)
+		return false;
+
+	/* promoted without our library: the timeline has changed all the same */
+	return home->origin == HCE_ORIGIN_RESTORED || stored->timeline == timeline ||
+		hce_restored_since(stored->timeline, timeline, &point);
+}
+
+/*
+ * Make the row ours: a new timeline or directory begins a new epoch.  Durable
+ * before anything is sent with it.  A restore to an earlier point is recorded
+ * as a gap: what was committed after it may be in Kafka and is here no more.
+ */
+static void
+adopt_row(HceRelay *relay, TimeLineID timeline)
+{
+	HceStoredPosition *stored = &relay->stored;
+	XLogRecPtr	point;
+	bool		restored = stored->timeline != timeline &&
+		hce_restored_since(stored->timeline, timeline, &point);
+
+	if (stored->timeline != timeline ||
+		(stored->home != 0 && stored->home != hce_shared->home.id))
+		stored->epoch++;
+	stored->timeline = timeline;
+	stored->home = hce_shared->home.id;
+	if (!hce_position_begin())
+		hce_relay_end(HCE_EXIT_GONE);
+	if (restored)
+		hce_position_put_gap(point, point, stored->written,
+							 "the database was restored to an earlier point");
+	hce_position_put(stored);
+	XLogFlush(hce_position_commit());
+	if (restored)
+		ereport(WARNING,
+				errmsg("database \"%s\" was restored to an earlier point, %X/%X",
+					   relay->database, LSN_FORMAT_ARGS(point)),
+				errhint("Consumers may hold events of what was committed after it and does not exist here; see hcevents.gaps."));
 }
 
 /*
@@ -102,22 +158,17 @@ check_identity(HceRelay *relay)
 {
 	TimeLineID	timeline = GetWALInsertionTimeLine();
 
-	if (relay->stored.system_identifier != GetSystemIdentifier() ||
-		relay->stored.database_oid != MyDatabaseId)
+	if (is_copy(&relay->stored, timeline))
 	{
 		relay->paused = "copied database";
-		return;
+		ereport(WARNING,
+				errmsg("database \"%s\" is a copy: its relay stays paused",
+					   relay->database),
+				errhint("See hcevents.check() for how to make it publish."));
 	}
-	if (relay->stored.timeline != timeline)
-	{
-		relay->stored.timeline = timeline;
-		relay->stored.epoch++;
-		/* durable before anything is sent with it */
-		if (!hce_position_begin())
-			hce_relay_end(HCE_EXIT_GONE);
-		hce_position_put(&relay->stored);
-		XLogFlush(hce_position_commit());
-	}
+	else if (relay->stored.timeline != timeline ||
+			 relay->stored.home != hce_shared->home.id)
+		adopt_row(relay, timeline);
 }
 
 /*
@@ -133,11 +184,13 @@ hce_relay_adopt(HceRelay *relay)
 	HceStoredPosition *row = &relay->stored;
 	XLogRecPtr	from = row->restart_lsn;
 	XLogRecPtr	to = GetXLogInsertRecPtr();
-	bool		within_cluster = row->system_identifier == GetSystemIdentifier();
+	bool		within_cluster = row->system_identifier == GetSystemIdentifier() &&
+		row->database_oid != MyDatabaseId;
 
 	row->system_identifier = GetSystemIdentifier();
 	row->database_oid = MyDatabaseId;
 	row->timeline = GetWALInsertionTimeLine();
+	row->home = hce_shared->home.id;
 	row->epoch++;
 	row->settled = row->sent = (HcePosition) {to, 0};
 	row->restart_lsn = to;
@@ -207,6 +260,11 @@ hce_relay_start(HceDatabase *shared)
 	relay->turn = AllocSetContextCreate(context, "hcevents relay turn",
 										ALLOCSET_DEFAULT_SIZES);
 	relay->shared = shared;
+	if (!XLogIsNeeded())
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("hcevents needs wal_level = replica or logical"),
+				errhint("Set wal_level = replica in postgresql.conf and restart the server."));
 	StartTransactionCommand();
 	name = get_database_name(MyDatabaseId);
 	strlcpy(relay->database, name != NULL ? name : "?", NAMEDATALEN);

@@ -206,6 +206,10 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 		return relay->unstored >= STORE_EVENTS ||
 			now - relay->stored_time >= STORE_INTERVAL_US;
 
+	/* else a new standby would lack WAL that only the row asks for */
+	if (relay->backup_seen)
+		return true;
+
 	/* walks over all that is pending, which is much while Kafka is away */
 	if (now - relay->idle_looked < STORE_INTERVAL_US)
 		return false;
@@ -252,6 +256,7 @@ hce_relay_store(HceRelay *relay)
 
 	hce_dead_letters_stored(relay);
 	relay->unstored = 0;
+	relay->backup_seen = false;
 	relay->stored_time = GetCurrentTimestamp();
 	return true;
 }

@@ -10,11 +10,12 @@
 
 #include "access/xlogdefs.h"
 
-extern void hce_slot_name(Oid dboid, NameData *name);
 extern XLogRecPtr hce_slot_acquire(Oid dboid, bool *created);
 extern XLogRecPtr hce_slot_renew(Oid dboid);
+extern void hce_slot_drop_former(Oid dboid);
 extern void hce_slot_advance(XLogRecPtr restart_lsn);
 extern XLogRecPtr hce_slot_restart_lsn(void);
+extern bool hce_slot_in_use(Oid dboid);
 extern bool hce_slot_drop_orphan(Oid dboid);
 extern int	hce_slot_list(Oid *dboids, int capacity);
 

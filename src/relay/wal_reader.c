@@ -202,11 +202,17 @@ hce_wal_reader_find(HceWalReader *reader, XLogRecPtr lsn)
 bool
 hce_wal_reader_has(XLogRecPtr lsn)
 {
-	List	   *history = readTimeLineHistory(GetWALInsertionTimeLine());
+	TimeLineID	timeline;
+	List	   *history;
 	ListCell   *cell;
 	XLogSegNo	segment;
 	bool		found = false;
 
+	if (RecoveryInProgress())
+		(void) GetXLogReplayRecPtr(&timeline);
+	else
+		timeline = GetWALInsertionTimeLine();
+	history = readTimeLineHistory(timeline);
 	XLByteToSeg(lsn, segment, wal_segment_size);
 	foreach(cell, history)
 	{

@@ -56,6 +56,7 @@ create_memory(void)
 	{
 		memset(hce_shared, 0, sizeof(HceShared));
 		hce_shared->lock = &GetNamedLWLockTranche("hcevents")->lock;
+		hce_home_find(&hce_shared->home);
 		pg_atomic_init_u32(&hce_shared->databases_changed, 1);
 		for (int i = 0; i < HCE_MAX_DATABASES; i++)
 		{
@@ -188,7 +189,7 @@ hce_relay_state_name(HceRelayState state)
 {
 	static const char *const names[] = {
 		"stopped", "starting", "streaming", "disconnected", "paused",
-		"disabled", "failed"
+		"disabled", "failed", "standby"
 	};
 
 	return names[state];

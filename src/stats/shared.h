@@ -26,6 +26,7 @@
 #include "utils/hsearch.h"
 
 #include "event/journal_record.h"
+#include "relay/identity.h"
 #include "stats/histogram.h"
 
 #define HCE_MAX_DATABASES	128
@@ -41,7 +42,8 @@ typedef enum HceRelayState
 	HCE_DISCONNECTED,			/* no broker answers */
 	HCE_PAUSED,					/* by a DBA, or a copied database */
 	HCE_DISABLED,				/* hcevents.enabled is off */
-	HCE_FAILED					/* ended by an error, waits for its restart */
+	HCE_FAILED,					/* ended by an error, waits for its restart */
+	HCE_STANDBY					/* keeps its slot here, the primary delivers */
 } HceRelayState;
 
 /* Why a relay ended: what the launcher does next. */
@@ -133,6 +135,9 @@ typedef struct HceShared
 	LWLock	   *lock;
 	Latch	   *launcher_latch;
 	pid_t		launcher_pid;
+	XLogRecPtr	recovered_to;	/* commits before it were not waited for, see
+								 * sync_wait.c; set by the launcher */
+	HceHome		home;			/* of this data directory; never changes */
 	pg_atomic_uint32 databases_changed; /* the launcher should look */
 	HceDatabase databases[HCE_MAX_DATABASES];
 } HceShared;
