@@ -125,11 +125,14 @@ typedef struct HceRow
 /* spec_args.c */
 extern HceSpecArgs *hce_spec_args_parse(int nargs, char **args);
 extern List *hce_spec_args_list(const char *text);
-extern List *hce_spec_args_transitions(const char *json);
 extern char *hce_spec_args_event_type(const HceSpecArgs *args,
 									  const char *action);
 extern void hce_spec_check_event_type(const char *event_type);
 extern void hce_spec_check_resource(const char *resource);
+
+/* spec_literals.c */
+extern List *hce_spec_args_array(const char *text);
+extern List *hce_spec_args_transitions(const char *json);
 
 /* spec_build.c */
 extern HceSpec *hce_spec_build(Relation rel, const Trigger *trigger,

@@ -20,6 +20,10 @@
 #define ENVELOPE_TYPE	"\",\"event_type\":\""
 #define ENVELOPE_TIME	"\",\"timestamp\":\""
 
+/* What four digits of a year can say: 0000-01-01 to the end of 9999. */
+#define FIRST_TIMESTAMP	(-INT64CONST(730485) * USECS_PER_DAY)
+#define LAST_TIMESTAMP	(INT64CONST(2921940) * USECS_PER_DAY - 1)
+
 static inline char *
 append(char *dst, const char *data, Size len)
 {
@@ -69,16 +73,20 @@ format_second(int64 second, char *dst)
 /*
  * Write an ISO-8601 UTC timestamp with microseconds, HCE_TIMESTAMP_TEXT bytes
  * without a NUL.  The part down to the second is kept from call to call:
- * events come in bursts.
+ * events come in bursts.  A time beyond four digits of a year, which only a
+ * damaged record can hold, becomes the nearest that has them.
  */
 void
 hce_event_timestamp(TimestampTz when, char *dst)
 {
 	static int64 cached_second = PG_INT64_MIN;
 	static char cached[20];
-	int64		second = when / USECS_PER_SEC;
-	int			usec = (int) (when % USECS_PER_SEC);
+	int64		second;
+	int			usec;
 
+	when = Min(Max(when, FIRST_TIMESTAMP), LAST_TIMESTAMP);
+	second = when / USECS_PER_SEC;
+	usec = (int) (when % USECS_PER_SEC);
 	if (usec < 0)
 	{
 		usec += USECS_PER_SEC;

@@ -5,8 +5,8 @@
  *
  * The bytes come from the WAL and are checked as if they came from an enemy:
  * nothing is read beyond the record, no count in it is believed before the
- * bytes that it counts have been seen, and no allocation is larger than the
- * record.  A record that is malformed in any way ends the walk, and
+ * bytes that it counts have been seen, and no allocation is larger than sixteen
+ * times the record.  A record that is malformed in any way ends the walk, and
  * hce_journal_malformed() then says so; the walker itself never raises an
  * error (palloc apart).
  *
@@ -16,6 +16,12 @@
 
 #include "access/transam.h"
 #include "event/journal_record.h"
+
+/*
+ * The least that a skeleton takes: its length, four strings, two counts and
+ * one piece.  Keeps the array of skeletons in proportion to the record.
+ */
+#define SMALLEST_SKELETON	8
 
 /* Mark a reader as malformed: no event is found any more. */
 static bool
@@ -36,8 +42,7 @@ open_skeletons(HceJournalReader *reader)
 	if (!hce_get_varint(&reader->pos, reader->end, &count))
 		return false;
 
-	/* each skeleton takes one byte at least */
-	if (count > (uint64) (reader->end - reader->pos))
+	if (count > (uint64) (reader->end - reader->pos) / SMALLEST_SKELETON)
 		return false;
 	reader->nskeletons = (int) count;
 	reader->skeletons = palloc(sizeof(HceSlice) * Max(count, 1));

@@ -178,6 +178,9 @@ hce_get_varint(const uint8 **pos, const uint8 *end, uint64 *value)
 		result |= (uint64) (*p & 0x7f) << shift;
 		if (!(*p++ & 0x80))
 		{
+			/* the tenth byte has room for one bit */
+			if (shift == 63 && p[-1] > 1)
+				return false;
 			*pos = p;
 			*value = result;
 			return true;

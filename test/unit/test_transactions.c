@@ -1,0 +1,598 @@
+/*
+ * The whole way of an event without server and Kafka: capture/buffer.c writes
+ * the journal records of random transactions, their WAL is mixed, and
+ * relay/assembler.c puts it together again.  The model knows which events
+ * belong to what committed, in the order of capture.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "capture/capture.h"
+#include "event/skeleton.h"
+#include "relay/assembler.h"
+#include "utils/memutils.h"
+
+#include "unit.h"
+
+#define MOST_LEVELS		8
+#define MOST_XIDS		64		/* of one transaction */
+#define MOST_EVENTS		4000	/* of one transaction */
+#define MOST_ITEMS		400
+#define CLIENTS			6
+#define TYPES			3
+
+typedef enum ItemKind
+{
+	ITEM_RECORD,
+	ITEM_ABORT,					/* of a subtransaction */
+	ITEM_PREPARE,
+	ITEM_COMMIT,
+	ITEM_ROLLBACK
+} ItemKind;
+
+/* A piece of WAL of one transaction. */
+typedef struct Item
+{
+	ItemKind	kind;
+	char	   *data;			/* a record's */
+	Size		len;
+	TransactionId xid;
+	int			nsubxacts;
+	TransactionId subxacts[MOST_XIDS];
+} Item;
+
+typedef struct Level
+{
+	SubTransactionId subid;
+	TransactionId xid;			/* 0: none yet */
+	int			first_event;
+	int			nchildren;		/* committed children */
+	TransactionId children[MOST_XIDS];
+} Level;
+
+/* A transaction: made at once, then played back item by item. */
+typedef struct Transaction
+{
+	int			nitems;
+	int			played;
+	Item		items[MOST_ITEMS];
+	int			nevents;		/* of those that count, if it commits */
+	uint32		events[MOST_EVENTS];
+	bool		prepared;		/* PREPARE was played */
+	XLogRecPtr	first_lsn;		/* of its first record played */
+	TransactionId xids[MOST_XIDS];	/* all that it used */
+	int			nxids;
+} Transaction;
+
+/* A record as WAL keeps it. */
+typedef struct Kept
+{
+	XLogRecPtr	lsn;
+	char	   *data;
+	Size		len;
+} Kept;
+
+/* A committed transaction that the assembler has not been asked for yet. */
+typedef struct Expected
+{
+	XLogRecPtr	commit_lsn;
+	XLogRecPtr	first_lsn;
+	int			nevents;
+	uint32	   *events;
+	bool		visible;
+} Expected;
+
+static Transaction *making;
+static Level levels[MOST_LEVELS];
+static int	nlevels;
+static SubTransactionId next_subid;
+static TransactionId next_xid;
+static TransactionId lost_xids[1000];	/* of a crash, given out again */
+static int	nlost;
+static uint32 next_event;
+static HceTemplate templates[TYPES];
+
+static XLogRecPtr lsn;
+static Kept *wal;
+static int	nwal;
+static int	wal_capacity;
+static Expected *expected;
+static int	nexpected;
+static int	first_expected;
+static bool visible_now;
+
+/* What buffer.c asks for.  Parents get their ids before their children. */
+static TransactionId
+current_xid(void)
+{
+	for (int i = 0; i < nlevels; i++)
+	{
+		if (levels[i].xid == InvalidTransactionId)
+		{
+			/* after a crash the ids that were lost are used again */
+			levels[i].xid = nlost > 0 && i == 0 ? lost_xids[--nlost] : next_xid++;
+			making->xids[making->nxids++] = levels[i].xid;
+		}
+	}
+	return levels[nlevels - 1].xid;
+}
+
+static SubTransactionId
+current_subid(void)
+{
+	return levels[nlevels - 1].subid;
+}
+
+static TransactionId
+parent_of(TransactionId xid)
+{
+	for (int i = nlevels - 1; i > 0; i--)
+	{
+		if (levels[i].xid == xid)
+			return levels[i - 1].xid;
+	}
+	CHECK(!"a parent is asked for that no open level has");
+	return InvalidTransactionId;
+}
+
+static Item *
+add_item(ItemKind kind, TransactionId xid)
+{
+	Item	   *item = &making->items[making->nitems++];
+
+	memset(item, 0, sizeof(Item));
+	item->kind = kind;
+	item->xid = xid;
+	return item;
+}
+
+static void
+record_written(const char *data, Size len)
+{
+	Item	   *item = add_item(ITEM_RECORD, InvalidTransactionId);
+
+	item->data = palloc(len);
+	item->len = len;
+	memcpy(item->data, data, len);
+}
+
+static void
+capture(void)
+{
+	HceBytes   *out;
+	char		text[16];
+	Size		padding = unit_chance(2) ? unit_below(40000) : unit_below(100);
+	TimestampTz now = (TimestampTz) unit_below(1000000);
+
+	if (making->nevents == MOST_EVENTS)
+		return;
+	out = hce_buffer_begin(&templates[unit_below(TYPES)], now);
+
+	/* an error in the middle of rendering: the event is forgotten */
+	if (unit_chance(5))
+	{
+		hce_bytes_append(out, "half an event", 13);
+		return;
+	}
+	snprintf(text, sizeof(text), "%u", next_event);
+	hce_bytes_put_string(out, text, strlen(text));
+	hce_bytes_append_varint(out, padding);
+	hce_bytes_reserve(out, padding);
+	memset(out->data + out->used, 'x', padding);
+	out->used += padding;
+	hce_buffer_finish(0);
+	making->events[making->nevents++] = next_event++;
+}
+
+static void
+push_level(void)
+{
+	Level	   *level = &levels[nlevels++];
+
+	memset(level, 0, sizeof(Level));
+	level->subid = next_subid++;
+	level->first_event = making->nevents;
+}
+
+/* RELEASE: as xact.c, the callback first, then the ids go to the parent. */
+static void
+commit_level(void)
+{
+	Level	   *child = &levels[nlevels - 1];
+	Level	   *parent = child - 1;
+
+	hce_buffer_commit_sub(child->subid, parent->subid);
+	if (child->xid != InvalidTransactionId)
+	{
+		parent->children[parent->nchildren++] = child->xid;
+		for (int i = 0; i < child->nchildren; i++)
+			parent->children[parent->nchildren++] = child->children[i];
+	}
+	nlevels--;
+}
+
+/* ROLLBACK TO: an abort record only if the child had an id. */
+static void
+abort_level(void)
+{
+	Level	   *child = &levels[nlevels - 1];
+
+	if (child->xid != InvalidTransactionId)
+	{
+		Item	   *item = add_item(ITEM_ABORT, child->xid);
+
+		item->nsubxacts = child->nchildren;
+		memcpy(item->subxacts, child->children, sizeof(item->subxacts));
+	}
+	making->nevents = child->first_event;
+	hce_buffer_abort_sub(child->subid);
+	nlevels--;
+}
+
+static void
+end_item(ItemKind kind)
+{
+	Item	   *item;
+
+	if (levels[0].xid == InvalidTransactionId)
+		return;
+	item = add_item(kind, levels[0].xid);
+	item->nsubxacts = levels[0].nchildren;
+	memcpy(item->subxacts, levels[0].children, sizeof(item->subxacts));
+}
+
+/* A random transaction, from BEGIN to its end. */
+static Transaction *
+make_transaction(void)
+{
+	int			steps = (int) unit_below(unit_chance(10) ? 600 : 30);
+	bool		prepare = unit_chance(15);
+	ItemKind	end = unit_chance(75) ? ITEM_COMMIT : ITEM_ROLLBACK;
+
+	making = palloc0(sizeof(Transaction));
+	nlevels = 0;
+	next_subid = 1;
+	push_level();
+	while (steps-- > 0 && making->nitems < MOST_ITEMS - 30 && making->nxids < MOST_XIDS - MOST_LEVELS)
+	{
+		if (unit_chance(70))
+			capture();
+		else if (unit_chance(40) && nlevels < MOST_LEVELS)
+			push_level();
+		else if (nlevels > 1 && unit_chance(60))
+			commit_level();
+		else if (nlevels > 1)
+			abort_level();
+		else if (unit_chance(10))
+			hce_buffer_flush();
+	}
+	while (nlevels > 1)
+	{
+		if (end == ITEM_ROLLBACK || unit_chance(30))
+			abort_level();
+		else
+			commit_level();
+	}
+	if (prepare || end == ITEM_COMMIT)
+	{
+		hce_buffer_write_through();
+		if (unit_chance(20))
+			capture();			/* another module's PRE_COMMIT callback */
+		CHECK(hce_buffer_is_empty());
+	}
+	if (prepare)
+		end_item(ITEM_PREPARE);
+	end_item(end);
+	hce_buffer_reset();
+	return making;
+}
+
+/* The assembler's question; an answer that can be told from others. */
+static void *
+resolve(HceSlice bytes, void *arg)
+{
+	for (int i = 0; i < TYPES; i++)
+	{
+		if (templates[i].len == bytes.len &&
+			memcmp(templates[i].bytes, bytes.data, bytes.len) == 0)
+			return &templates[i];
+	}
+	CHECK(!"an unknown skeleton");
+	return NULL;
+}
+
+static void
+keep_record(const Item *item)
+{
+	if (nwal == wal_capacity)
+	{
+		wal_capacity = Max(1024, wal_capacity * 2);
+		wal = wal == NULL ? palloc(wal_capacity * sizeof(Kept)) :
+			repalloc(wal, wal_capacity * sizeof(Kept));
+	}
+	wal[nwal++] = (Kept) {lsn, item->data, item->len};
+}
+
+static const char *
+record_data(const HceRecord *record)
+{
+	if (record->data != NULL)
+		return record->data;
+	for (int i = nwal - 1; i >= 0; i--)
+	{
+		if (wal[i].lsn == record->lsn)
+			return wal[i].data;
+	}
+	CHECK(!"a record that was never written");
+	return NULL;
+}
+
+static void
+commit_expected(const Transaction *transaction, const HceCommitted *committed)
+{
+	Expected   *entry;
+
+	CHECK_INT(committed != NULL, transaction->nevents > 0);
+	if (committed == NULL || transaction->nevents == 0)
+		return;
+	CHECK_INT(committed->nevents, transaction->nevents);
+	CHECK_INT(committed->commit_lsn, lsn);
+	entry = &expected[nexpected++];
+	entry->commit_lsn = lsn;
+	entry->first_lsn = transaction->first_lsn;
+	entry->nevents = transaction->nevents;
+	entry->events = palloc(transaction->nevents * sizeof(uint32));
+	entry->visible = false;
+	memcpy(entry->events, transaction->events, transaction->nevents * sizeof(uint32));
+}
+
+/* Play one item; false when the transaction is over. */
+static bool
+play(HceAssembler *assembler, Transaction *transaction)
+{
+	Item	   *item = &transaction->items[transaction->played++];
+
+	lsn += 8 + item->len;
+	switch (item->kind)
+	{
+		case ITEM_RECORD:
+			keep_record(item);
+			if (transaction->first_lsn == InvalidXLogRecPtr)
+				transaction->first_lsn = lsn;
+			CHECK(hce_assembler_add(assembler, lsn, item->data, (uint32) item->len));
+			break;
+		case ITEM_ABORT:
+		case ITEM_ROLLBACK:
+			hce_assembler_abort(assembler, item->xid, item->nsubxacts, item->subxacts);
+			break;
+		case ITEM_PREPARE:
+			transaction->prepared = true;
+			hce_assembler_prepare(assembler, item->xid, item->nsubxacts, item->subxacts);
+			break;
+		case ITEM_COMMIT:
+			commit_expected(transaction,
+							hce_assembler_commit(assembler, item->xid, item->nsubxacts,
+												 item->subxacts, lsn, (TimestampTz) lsn));
+			break;
+	}
+	return transaction->played < transaction->nitems;
+}
+
+/* Check the events of one run of segments; returns how many they are. */
+static int
+check_segment(const HceSegment *segment, const uint32 *events, int left)
+{
+	HceJournalReader reader;
+	HceJournalEvent event;
+	TransactionId xid;
+	uint32		nevents;
+	int			found = 0;
+
+	CHECK(hce_journal_open(&reader, record_data(segment->record), segment->record->len));
+	for (uint32 i = 0; i < segment->number; i++)
+		CHECK(hce_journal_next_segment(&reader, &xid, &nevents));
+	for (uint32 i = 0; i < segment->span; i++)
+	{
+		CHECK(hce_journal_next_segment(&reader, &xid, &nevents));
+		while (hce_journal_next_event(&reader, &event))
+		{
+			const uint8 *pos = (const uint8 *) event.body.data;
+			HceSlice	text = {"", 0};
+
+			CHECK(hce_get_string(&pos, pos + event.body.len, &text));
+			CHECK(found < left);
+			if (unit_failed())
+				return found;
+			CHECK_INT(strtoul(pnstrdup(text.data, text.len), NULL, 10), events[found]);
+			found++;
+		}
+	}
+	CHECK(!hce_journal_malformed(&reader));
+	CHECK_INT(found, segment->nevents);
+	if (segment->counts != NULL)
+	{
+		uint32		sum = 0;
+
+		for (int i = 0; i < segment->record->nskeletons; i++)
+			sum += segment->counts[i];
+		CHECK_INT(sum, segment->nevents);
+	}
+	return found;
+}
+
+static bool
+is_visible(TransactionId xid, void *arg)
+{
+	visible_now = unit_chance(60);
+	return visible_now;
+}
+
+/* Take the oldest committed transaction, as the relay sends it. */
+static void
+take_head(HceAssembler *assembler)
+{
+	HceCommitted *head = hce_assembler_head(assembler);
+	Expected   *should = &expected[first_expected];
+	int			found = 0;
+
+	CHECK_INT(head != NULL, first_expected < nexpected);
+	if (head == NULL || unit_failed())
+		return;
+	CHECK_INT(head->commit_lsn, should->commit_lsn);
+	CHECK(head->first_lsn >= should->first_lsn && head->first_lsn < should->commit_lsn);
+	for (uint32 i = 0; i < head->nsegments && !unit_failed(); i++)
+	{
+		found += check_segment(&head->segments[i], should->events + found,
+							   should->nevents - found);
+		if (unit_chance(50))
+			hce_assembler_release_segment(assembler, head, i);
+	}
+	CHECK_INT(found, should->nevents);
+	pfree(should->events);
+	hce_assembler_pop(assembler);
+	first_expected++;
+}
+
+/* Nothing that will be needed lies before what the assembler answers. */
+static void
+check_first_lsn(HceAssembler *assembler, Transaction **clients)
+{
+	XLogRecPtr	first = hce_assembler_first_lsn(assembler);
+	HceCommitted *head = hce_assembler_head(assembler);
+
+	if (head != NULL)
+		CHECK(first != InvalidXLogRecPtr && first <= head->first_lsn);
+	for (int i = 0; i < CLIENTS; i++)
+	{
+		/* only of those that surely have an event in the WAL */
+		if (clients[i] != NULL && clients[i]->nxids == 1 &&
+			clients[i]->first_lsn != InvalidXLogRecPtr)
+			CHECK(first != InvalidXLogRecPtr && first <= clients[i]->first_lsn);
+	}
+}
+
+/*
+ * The server crashes: what was not prepared is gone without a record, and
+ * its ids are used again.
+ */
+static void
+crash(HceAssembler *assembler, Transaction **clients)
+{
+	nlost = 0;
+	for (int i = 0; i < CLIENTS; i++)
+	{
+		if (clients[i] == NULL || clients[i]->prepared)
+			continue;
+		for (int x = 0; x < clients[i]->nxids; x++)
+			lost_xids[nlost++] = clients[i]->xids[x];
+		clients[i] = NULL;
+	}
+	hce_assembler_server_restarted(assembler);
+}
+
+static void
+begin_round(void)
+{
+	static const char *const types[TYPES] = {"a.created", "a.updated", "b.created"};
+
+	stub_transaction = (StubTransaction)
+	{
+		current_xid, current_subid, parent_of, record_written
+	};
+	for (int i = 0; i < TYPES; i++)
+	{
+		HceSkeletonParts parts = {types[i], "s", "1", "public", "t",
+		HCE_KEY_NONE, 0, NULL, true};
+		HceBytes	bytes;
+
+		hce_bytes_init(&bytes, CurrentMemoryContext, 64);
+		templates[i].envelope_size = hce_skeleton_write(&bytes, &parts);
+		templates[i].bytes = bytes.data;
+		templates[i].len = bytes.used;
+		templates[i].record = 0;
+	}
+	next_xid = FirstNormalTransactionId;
+	next_event = 0;
+	nlost = nwal = wal_capacity = nexpected = first_expected = 0;
+	wal = NULL;
+	lsn = 1000;
+}
+
+static void
+run_round(Size limit, int transactions, int crash_percent)
+{
+	MemoryContext context = stub_context_create();
+	HceAssembler *assembler = hce_assembler_create(context, limit, resolve, NULL);
+	size_t		chunks = stub_context_chunks(context);
+	Transaction *clients[CLIENTS] = {NULL};
+	int			running = 0;
+	int			begun = 0;
+
+	begin_round();
+	expected = palloc0(transactions * sizeof(Expected));
+	while ((begun < transactions || running > 0) && !unit_failed())
+	{
+		int			i = (int) unit_below(CLIENTS);
+
+		if (clients[i] == NULL && begun < transactions)
+		{
+			clients[i] = make_transaction();
+			begun++;
+			if (clients[i]->nitems == 0)
+				clients[i] = NULL;
+		}
+		else if (clients[i] != NULL && !play(assembler, clients[i]))
+			clients[i] = NULL;
+		if (unit_below(1000) < (uint64) crash_percent)
+			crash(assembler, clients);
+		(void) hce_assembler_mark_visible(assembler, is_visible, NULL);
+		while (hce_assembler_head(assembler) != NULL && !unit_failed() &&
+			   (hce_assembler_full(assembler) || unit_chance(20)))
+			take_head(assembler);
+		check_first_lsn(assembler, clients);
+		running = 0;
+		for (int c = 0; c < CLIENTS; c++)
+			running += clients[c] != NULL ? 1 : 0;
+	}
+	while (first_expected < nexpected && !unit_failed())
+		take_head(assembler);
+	CHECK(hce_assembler_head(assembler) == NULL);
+	CHECK(!hce_assembler_has_open(assembler));
+	CHECK(!hce_assembler_full(assembler));
+	CHECK(hce_assembler_all_visible(assembler));
+	CHECK_INT(hce_assembler_committed_events(assembler), 0);
+	CHECK_INT(hce_assembler_first_lsn(assembler), InvalidXLogRecPtr);
+	CHECK_INT(stub_context_chunks(context), chunks);
+	stub_context_delete(context);
+	hce_buffer_reset();
+	stub_context_reset(CurrentMemoryContext);
+}
+
+static void
+mixed_transactions(void)
+{
+	for (int round = 0; round < unit_rounds(15) && !unit_failed(); round++)
+		run_round(64 * 1024 * 1024, 150, 0);
+}
+
+/* Hardly anything fits: record data is let go and read again. */
+static void
+mixed_with_little_memory(void)
+{
+	for (int round = 0; round < unit_rounds(15) && !unit_failed(); round++)
+		run_round(1 + unit_below(100000), 150, 0);
+}
+
+static void
+mixed_with_crashes(void)
+{
+	for (int round = 0; round < unit_rounds(15) && !unit_failed(); round++)
+		run_round(unit_chance(50) ? 50000 : 64 * 1024 * 1024, 150, 8);
+}
+
+const UnitTest transactions_tests[] = {
+	{"transactions: mixed", mixed_transactions},
+	{"transactions: with little memory", mixed_with_little_memory},
+	{"transactions: with crashes", mixed_with_crashes},
+	{NULL, NULL}
+};
