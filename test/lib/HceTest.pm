@@ -192,7 +192,8 @@ use Test::More;
 
 my @running;
 
-# auto_create => 0 turns auto.create.topics.enable off; partitions => N.
+# auto_create => 0 turns auto.create.topics.enable off; partitions => N;
+# port => N instead of any free one.
 sub start
 {
 	my ($class, %options) = @_;
@@ -204,7 +205,7 @@ sub start
 	local $ENV{KAFKA_AUTO_CREATE} = ($options{auto_create} // 1) ? 'true' : 'false';
 	local $ENV{KAFKA_PARTITIONS} = $options{partitions} // 3;
 	push @running, $self;
-	$self->call('start');
+	$self->call('start', $options{port} // ());
 	return $self;
 }
 
