@@ -8,8 +8,8 @@ use strict;
 use warnings;
 
 use File::Path qw(make_path);
+use HceProxy;
 use HceTest;
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use POSIX qw(setpgid WNOHANG);
@@ -46,58 +46,17 @@ sub say { $_[0]->{say}->($_[1]); return; }
 
 sub types { return @types; }
 
-# Kafka with a second listener, whose advertised address is the proxy's: what
-# bootstraps through the proxy stays behind it.
 sub start_kafka
 {
 	my ($self) = @_;
-	my ($direct, $behind, $proxy, $controller) =
-	  map { PostgreSQL::Test::Cluster::get_free_port() } 1 .. 4;
-	my $extra = PostgreSQL::Test::Utils::tempdir('extra') . '/properties';
-
-	append_to_file($extra, <<"EOT");
-listeners=PLAINTEXT://127.0.0.1:$direct,RELAY://127.0.0.1:$behind,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$direct,RELAY://127.0.0.1:$proxy
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,RELAY:PLAINTEXT
-controller.quorum.voters=1\@127.0.0.1:$controller
-EOT
-	{
-		local $ENV{KAFKA_EXTRA} = $extra;
-		$self->{kafka} = HceTest::Kafka->start(port => $direct);
-	}
+	$self->{proxy} = HceProxy->new;
+	$self->{kafka} = $self->{proxy}{kafka};
 	$self->{kafka}->create_topics(3, map { "healthcore.$_" } @types);
-	$self->{proxy_port} = $proxy;
-	$self->{proxy_in} = '';
-	$self->{proxy_out} = '';
-	$self->{proxy} = IPC::Run::start(
-		[ hce_top() . '/test/fault/proxy', $proxy, $behind ],
-		'<', \$self->{proxy_in}, '>', \$self->{proxy_out},
-		'2>>', "$self->{keep}/proxy.log");
-	$self->await_proxy('ready');
-	return;
-}
-
-sub await_proxy
-{
-	my ($self, $answer) = @_;
-	my $deadline = time() + 60;
-
-	until ($self->{proxy_out} =~ s/^\Q$answer\E\n//)
-	{
-		die "the proxy does not answer\n" if time() > $deadline;
-		$self->{proxy}->pump_nb;
-		sleep(0.01);
-	}
 	return;
 }
 
 # Tell the proxy what kind of network it is, see test/fault/proxy.
-sub network
-{
-	my ($self, $mode) = @_;
-	$self->{proxy_in} .= "$mode\n";
-	return $self->await_proxy('ok');
-}
+sub network { return $_[0]{proxy}->network($_[1]); }
 
 sub start_cluster
 {
@@ -108,8 +67,7 @@ sub start_cluster
 		'primary',
 		kafka => $self->{kafka},
 		init => \@init,
-		conf => <<"CONF");
-hcevents.bootstrap_servers = '127.0.0.1:$self->{proxy_port}'
+		conf => $self->{proxy}->conf . <<'CONF');
 restart_after_crash = on
 log_statement = none
 max_connections = 60
@@ -330,9 +288,22 @@ SQL
 	$self->{ledger} = $ledger;
 	foreach my $node ($self->{node}, $self->{standby})
 	{
-		my $log = slurp_file($node->logfile);
-		die "a process crashed: $1\n"
-		  if $log =~ /(.*(?:was terminated by signal (?!9:)|TRAP:|exited with exit code (?![0123]\b)).*)/;
+		check_log(slurp_file($node->logfile));
+	}
+	return;
+}
+
+# No process fell by itself, but for those that had no room for their WAL.
+sub check_log
+{
+	my ($log) = @_;
+	my %no_room = map { $_ => 1 } $log =~ /\[(\d+)\].*PANIC:.*No space left/g;
+
+	foreach my $line (split /\n/, $log)
+	{
+		next if $line !~ /was terminated by signal (?!9:)|TRAP:|exited with exit code (?![0123]\b)/;
+		my ($pid) = $line =~ /\(PID (\d+)\)/;
+		die "a process crashed: $line\n" if !defined $pid || !$no_room{$pid};
 	}
 	return;
 }
@@ -426,10 +397,7 @@ sub end
 	{
 		kill 'CONT', $pid;
 	}
-	if (my $proxy = delete $self->{proxy})
-	{
-		$proxy->kill_kill(grace => 2);
-	}
+	delete $self->{proxy};
 	return;
 }
 
