@@ -3,6 +3,7 @@
 
     admin.py BOOTSTRAP list
     admin.py BOOTSTRAP create PARTITIONS TOPIC...
+    admin.py BOOTSTRAP partitions TOTAL TOPIC...  gives topics more of them
     admin.py BOOTSTRAP delete TOPIC...
     admin.py BOOTSTRAP end-offsets [TOPIC...]     topic:partition:offset lines
     admin.py BOOTSTRAP count [TOPIC...]           sum of all end offsets
@@ -12,7 +13,7 @@ import json
 import sys
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 TIMEOUT = 30
 
@@ -83,6 +84,9 @@ def main(arguments):
     elif verb == 'create' and len(rest) > 1:
         finish(admin.create_topics(
             [NewTopic(topic, int(rest[0]), 1) for topic in rest[1:]]))
+    elif verb == 'partitions' and len(rest) > 1:
+        finish(admin.create_partitions(
+            [NewPartitions(topic, int(rest[0])) for topic in rest[1:]]))
     elif verb == 'delete' and rest:
         finish(admin.delete_topics(rest))
     elif verb == 'end-offsets':

@@ -198,7 +198,7 @@ my @running;
 
 # auto_create => 0 turns auto.create.topics.enable off; partitions => N;
 # listeners => 'NAME:PROTOCOL ...' are more of them, extra => a file with more
-# server.properties.
+# server.properties; port => N instead of any free one.
 sub start
 {
 	my ($class, %options) = @_;
@@ -212,7 +212,7 @@ sub start
 	local $ENV{KAFKA_LISTENERS} = $options{listeners} // '';
 	local $ENV{KAFKA_EXTRA} = $options{extra} // '';
 	push @running, $self;
-	$self->call('start');
+	$self->call('start', $options{port} // ());
 	return $self;
 }
 

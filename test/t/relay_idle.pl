@@ -93,33 +93,42 @@ $node->safe_psql('postgres',
 hce_flush($node);
 slots_beyond($lsn, 'nor does one with events for one without');
 
-# At rest
+# At rest, also with archive_timeout: what we write must not make the server
+# switch segments, which would make us write again.
 
-hce_flush($node, $_) foreach qw(postgres busy);
-$node->safe_psql('postgres', 'CHECKPOINT');
-# the last position is written within a second or two
-my $quiet_since = time();
-my $position = '';
-hce_wait_until(
-	sub {
-		my $now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
-		if ($now ne $position)
-		{
-			$position = $now;
-			$quiet_since = time();
-		}
-		return time() - $quiet_since > 2;
-	},
-	20);
-my $from = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
-sleep(6);
-my $to = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
-my ($status, $records) = hce_run(
-	$node->installed_command('pg_waldump'),
-	'-p', $node->data_dir . '/pg_wal',
-	'-s', $from, '-e', $to);
-my @records = grep { /rmgr:/ && !/rmgr: Standby/ } split /\n/, $records // '';
-is_deeply(\@records, [], 'a server at rest writes no WAL of ours');
+foreach my $archive_timeout (0, 1)
+{
+	$node->safe_psql('postgres',
+		"ALTER SYSTEM SET archive_timeout = $archive_timeout");
+	$node->reload;
+	$node->safe_psql('postgres', q{INSERT INTO patients (name) VALUES ('again')});
+	hce_flush($node, $_) foreach qw(postgres busy);
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	# the last position is written within a second or two
+	my $quiet_since = time();
+	my $position = '';
+	hce_wait_until(
+		sub {
+			my $now = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+			if ($now ne $position)
+			{
+				$position = $now;
+				$quiet_since = time();
+			}
+			return time() - $quiet_since > 2;
+		},
+		20);
+	my $from = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+	sleep(6);
+	my $to = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+	my ($status, $records) = hce_run(
+		$node->installed_command('pg_waldump'),
+		'-p', $node->data_dir . '/pg_wal',
+		'-s', $from, '-e', $to);
+	my @records = grep { /rmgr:/ && !/rmgr: Standby/ } split /\n/, $records // '';
+	is_deeply(\@records, [],
+		"a server at rest writes no WAL of ours, archive_timeout = $archive_timeout");
+}
 
 my $pid = hce_relay_pid($node);
 my ($used) = slurp_file("/proc/$pid/stat") =~ /\) (?:\S+ ){11}(\d+) /;

@@ -185,11 +185,13 @@ class Verifier:
                        f'version {name[2]} of key {name[1]} came after '
                        f'{before[1]}')
         self.last_version[(topic, name[1])] = (partition, name[2])
+        epoch, rest = fact.position.split('-', 1)
+        position = (int(epoch), rest)
         last = self.last_position.get((topic, partition))
-        if last is not None and last >= fact.position:
+        if last is not None and last >= position:
             self.fault('out_of_order', where,
                        f'position {fact.position} came after {last}')
-        self.last_position[(topic, partition)] = fact.position
+        self.last_position[(topic, partition)] = position
 
     def take_again(self, where, name, fact, envelope, header, value):
         self.fault('duplicate', where, f'{name} was delivered before')

@@ -24,3 +24,9 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_event_id';
 -- Decodes "rounds" damaged copies of a record; returns how many were refused.
 CREATE FUNCTION hce_test_fuzz(from_lsn pg_lsn, rounds integer) RETURNS integer
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_fuzz';
+
+-- Unit tests of src/relay's pure modules: "ok", or an error.
+CREATE FUNCTION hce_test_settle(seed integer) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_settle';
+CREATE FUNCTION hce_test_assembler() RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_assembler';
