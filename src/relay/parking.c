@@ -65,8 +65,12 @@
 /* How long a topic may be unavailable before its events are parked. */
 #define TOPIC_PATIENCE_US	(5 * USECS_PER_SEC)
 
-/* How long a topic may acknowledge nothing while others do. */
-#define SILENCE_US			(10 * USECS_PER_SEC)
+/*
+ * How long a topic may acknowledge nothing while brokers answer: longer than
+ * Kafka needs for a new leader, since taking its messages back may cost
+ * duplicates.
+ */
+#define SILENCE_US			(20 * USECS_PER_SEC)
 
 /* Kafka takes nothing when nothing was acknowledged for so long. */
 #define STALLED_US			(3 * USECS_PER_SEC)
@@ -460,6 +464,25 @@ look_at_wal(HceRelay *relay, TimestampTz now)
 		parking->take_back = true;
 }
 
+/*
+ * Whether messages of a topic stay without acknowledgement although brokers
+ * answer: its partitions are full, or lack replicas.  Brokers are asked, lest
+ * a Kafka that is away as a whole is taken for that.  While the topic drains
+ * one message in flight is a trial, and holds up nobody.
+ */
+static bool
+is_silent(HceRelay *relay, HceParkTopic *park, TimestampTz now)
+{
+	TimestampTz since = hce_producer_topic_silent_since(relay->producer, park->topic);
+
+	if (since == 0 || now - since < SILENCE_US / 2 ||
+		(park->mode == HCE_MODE_DRAINING && park->draining <= 1))
+		return false;
+	if (!hce_producer_answered(relay->producer, since + SILENCE_US / 2))
+		return false;
+	return now - since >= SILENCE_US;
+}
+
 /* Why a topic that is sent to must park, or NULL. */
 static const char *
 reason_to_park(HceRelay *relay, HceParkTopic *park, TimestampTz now)
@@ -478,12 +501,10 @@ reason_to_park(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 	if (since != 0 &&
 		(park->mode == HCE_MODE_DRAINING || now - since > TOPIC_PATIENCE_US))
 		return hce_producer_topic_problem(park->topic);
-	since = hce_producer_topic_silent_since(park->topic);
-	if (since != 0 && now - since > SILENCE_US && park->unsettled + park->draining > 1 &&
-		now - parking->progress < STALLED_US)
+	if (is_silent(relay, park, now))
 	{
 		parking->take_back = true;
-		return "Kafka acknowledges nothing";
+		return "Kafka answers, but acknowledges nothing";
 	}
 	return NULL;
 }
@@ -505,15 +526,19 @@ may_drain(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 
 /* Let newer events wait when few rows are left, but not for long. */
 static void
-close_draining(HceParkTopic *park, TimestampTz now)
+close_draining(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 {
+	TimestampTz silent = hce_producer_topic_silent_since(relay->producer, park->topic);
+
 	if (park->closing && now >= park->close_time)
 	{
 		park->closing = false;
 		park->close_time = now + CLOSING_US;
 	}
-	else if (!park->closing && park->rows <= CLOSING_ROWS && now >= park->close_time)
+	else if (!park->closing && park->rows <= CLOSING_ROWS && now >= park->close_time &&
+			 park->window > 1 && (silent == 0 || now - silent < CLOSING_US))
 	{
+		/* it takes events at present */
 		park->closing = true;
 		park->close_time = now + CLOSING_US;
 	}
@@ -541,8 +566,8 @@ move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 	}
 	if (park->mode == HCE_MODE_PARKING && relay->producer != NULL)
 		(void) hce_producer_return_failed(relay->producer, park->topic, hce_parking_room);
-	if (park->mode == HCE_MODE_DRAINING)
-		close_draining(park, now);
+	if (park->mode == HCE_MODE_DRAINING && park->topic != NULL)
+		close_draining(relay, park, now);
 }
 
 /* A turn's look at all topics, before anything is sent. */

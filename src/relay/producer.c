@@ -353,7 +353,10 @@ take_error(HceProducer *producer, rd_kafka_event_t *event)
 	if (rd_kafka_event_error_is_fatal(event))
 		producer->fatal = true;
 	else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+	{
 		producer->doubt = true;
+		producer->trouble = producer->poll_time;
+	}
 }
 
 /*
