@@ -432,6 +432,13 @@ GRANT SELECT ON hcevents.parked_events TO pg_monitor;
 COMMENT ON VIEW hcevents.parked_events IS
 'Events that wait in this database for Kafka or for their topic, without key and payload.';
 
+CREATE VIEW hcevents.parked_topics AS
+    SELECT topic, mode, reason, since, events, bytes FROM hcevents.topic_modes;
+REVOKE ALL ON hcevents.parked_topics FROM PUBLIC;
+GRANT SELECT ON hcevents.parked_topics TO pg_monitor;
+COMMENT ON VIEW hcevents.parked_topics IS
+'Topics whose events are parked (mode parking) or sent from hcevents.parked_events in order (draining), and why; every other topic is sent to directly.';
+
 CREATE VIEW hcevents.dead_letters AS
     SELECT id, event_id, event_type, topic, source_table, reason, error,
            attempts, size, envelope IS NOT NULL AS retriable, commit_time,
@@ -1008,7 +1015,7 @@ BEGIN
            CASE relay.state
                WHEN 'starting' THEN 'Look again in a few seconds.'
                WHEN 'disconnected' THEN 'See the check "brokers". The relay goes on by itself when they answer.'
-               WHEN 'paused' THEN 'A copied database or data directory publishes nothing, so that it cannot be taken for the original. If this one replaces the original: hcevents.resume(), or for a data directory ALTER DATABASE ... SET hcevents.detect_copies = off. If it is another one, drop the extension here and create it again.'
+               WHEN 'paused' THEN 'hcevents.resume() lets it go on. A copied database or data directory publishes nothing, so that it cannot be taken for the original: if this one replaces the original, or is to be one of its own, hcevents.resume() makes it so; for a data directory that was moved ALTER DATABASE ... SET hcevents.detect_copies = off takes it for the original. If it is to publish nothing, drop the extension here.'
                WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
                WHEN 'standby' THEN 'The primary delivers; this server goes on from its position after a promotion.'
                WHEN 'failed' THEN 'The launcher starts it again; the server log says why it ended.'
@@ -1082,15 +1089,18 @@ BEGIN
            CASE WHEN w.bytes > w.much THEN 'warning' ELSE 'ok' END,
            pg_size_pretty(w.bytes) || ' of WAL are kept for the relay',
            CASE WHEN w.bytes > w.much
-               THEN 'Find out what the relay waits for in hcevents.status, and watch the space of pg_wal.'
+               THEN 'Events are parked when hcevents.max_retained_wal is passed and Kafka takes none. Find out what the relay waits for in hcevents.status, and watch the space of pg_wal.'
            END
     FROM (SELECT CASE WHEN pg_is_in_recovery()
                      THEN pg_last_wal_replay_lsn() - slot.restart_lsn
                      ELSE pg_current_wal_lsn() - slot.restart_lsn END,
-                 /* half of what is allowed, 1 GB when all is */
-                 coalesce((SELECT s.setting::bigint * 1024 * 512
+                 /* near the limit at which the relay parks; 1 GB without one */
+                 coalesce((SELECT min(s.setting::bigint * CASE s.name
+                                      WHEN 'max_slot_wal_keep_size' THEN 1024 * 512
+                                      ELSE 1024 * 1024 END) / 10 * 9
                            FROM pg_settings AS s
-                           WHERE s.name = 'max_slot_wal_keep_size'
+                           WHERE s.name IN ('max_slot_wal_keep_size',
+                                            'hcevents.max_retained_wal')
                                AND s.setting::bigint >= 0), 1073741824)
          ) AS w(bytes, much)
     WHERE w.bytes IS NOT NULL;
@@ -1178,8 +1188,25 @@ CREATE FUNCTION hcevents.check_losses()
 DECLARE
     relay record;
 BEGIN
-    SELECT s.gaps, s.dead INTO relay FROM hcevents.status AS s
+    SELECT s.gaps, s.dead, s.parked INTO relay FROM hcevents.status AS s
     WHERE s.datname = current_database();
+    RETURN QUERY
+    SELECT 'parked',
+           CASE WHEN relay.parked > 0 OR m.topics IS NOT NULL
+               THEN 'warning' ELSE 'ok' END,
+           CASE WHEN relay.parked > 0 OR m.topics IS NOT NULL
+               THEN concat_ws('; ', format('parked events: %s (%s, hcevents.max_parked_size %s)',
+                        coalesce(relay.parked, 0), pg_size_pretty(m.bytes),
+                        current_setting('hcevents.max_parked_size')),
+                        m.topics)
+               ELSE 'no event is parked' END,
+           CASE WHEN relay.parked > 0 OR m.topics IS NOT NULL
+               THEN 'They are sent by themselves when their topic takes events again; a paused one waits for hcevents.resume().'
+           END
+    FROM (SELECT coalesce(sum(t.bytes), 0)::bigint,
+                 string_agg(format('%s is %s: %s', t.topic, t.mode, t.reason),
+                            '; ' ORDER BY t.topic)
+          FROM hcevents.parked_topics AS t) AS m(bytes, topics);
     RETURN QUERY
     SELECT 'gaps',
            CASE WHEN relay.gaps > 0 THEN 'error' ELSE 'ok' END,

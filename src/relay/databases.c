@@ -403,6 +403,10 @@ hcevents_install(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("hcevents needs a replication slot, and max_replication_slots is 0"),
 				errhint("Set max_replication_slots to at least one for each database with hcevents, and restart the server."));
+	if (max_slot_wal_keep_size_mb < 0)
+		ereport(NOTICE,
+				errmsg("WAL kept for a relay that cannot run is not bounded: max_slot_wal_keep_size is -1"),
+				errhint("Set max_slot_wal_keep_size to what pg_wal has room for. While a relay runs, hcevents.max_retained_wal bounds what it keeps."));
 
 	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
 	SetSecurityLabel(&database, HCE_LABEL_PROVIDER, HCE_LABEL_ON);

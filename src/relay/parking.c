@@ -54,7 +54,6 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -65,18 +64,14 @@
 /* How long a topic may be unavailable before its events are parked. */
 #define TOPIC_PATIENCE_US	(5 * USECS_PER_SEC)
 
-/* How long a topic may acknowledge nothing while others do. */
-#define SILENCE_US			(10 * USECS_PER_SEC)
-
-/* Kafka takes nothing when nothing was acknowledged for so long. */
-#define STALLED_US			(3 * USECS_PER_SEC)
-
-/* How often the WAL limit is looked at. */
-#define LOOK_US				(200 * 1000)
+/*
+ * How long a topic may acknowledge nothing while brokers answer: longer than
+ * Kafka needs for a new leader, since taking its messages back may cost
+ * duplicates.
+ */
+#define SILENCE_US			(20 * USECS_PER_SEC)
 
 /* When the buffer of events to be parked is written. */
-#define BUFFER_EVENTS		10000
-#define BUFFER_BYTES		(8 * 1024 * 1024)
 #define BUFFER_US			(100 * 1000)
 
 /* When deletions are written. */
@@ -173,16 +168,6 @@ hce_parking_note_pauses(HceRelay *relay)
 	}
 }
 
-/* Whether the buffer takes one more event. */
-bool
-hce_parking_room(void *arg)
-{
-	HceParking *parking = ((HceRelay *) arg)->parking;
-
-	return parking->nbuffered < BUFFER_EVENTS &&
-		parking->buffered_bytes < BUFFER_BYTES;
-}
-
 /* Whether events of a topic are to be parked. */
 bool
 hce_parking_holds(HceRelay *relay, const HceParkTopic *const_park)
@@ -199,265 +184,23 @@ hce_parking_holds(HceRelay *relay, const HceParkTopic *const_park)
 	return park->mode != HCE_MODE_DIRECT;
 }
 
-static HceSlice
-copy_slice(HceParking *parking, HceSlice slice)
-{
-	char	   *copy;
-
-	if (slice.data == NULL)
-		return slice;
-	copy = MemoryContextAllocHuge(parking->buffer_context, slice.len + 1);
-	memcpy(copy, slice.data, slice.len);
-	return (HceSlice) {copy, slice.len};
-}
-
-/* Put an event into the buffer. */
-static void
-buffer_event(HceRelay *relay, HceRelaySkeleton *skeleton, HcePosition position,
-			 TimestampTz commit_time, const unsigned char *event_id,
-			 HceSlice key, HceSlice headers, HceSlice envelope)
-{
-	HceParking *parking = relay->parking;
-	HceParkTopic *park = skeleton->park;
-	HceParkedEvent *event;
-
-	if (parking->nbuffered == parking->buffer_capacity)
-	{
-		parking->buffer_capacity = Max(1024, parking->buffer_capacity * 2);
-		parking->buffer = parking->buffer == NULL ?
-			MemoryContextAlloc(relay->context,
-							   parking->buffer_capacity * sizeof(HceParkedEvent)) :
-			repalloc_huge(parking->buffer,
-						  parking->buffer_capacity * sizeof(HceParkedEvent));
-	}
-	if (parking->nbuffered == 0)
-		parking->buffered_since = relay->poll_time;
-	event = &parking->buffer[parking->nbuffered++];
-	event->key.timeline = relay->stored.timeline;
-	event->key.epoch = relay->stored.epoch;
-	event->key.position = position;
-	memcpy(event->event_id, event_id, HCE_UUID_SIZE);
-	event->commit_time = commit_time;
-	event->skeleton = skeleton;
-	event->message_key = copy_slice(parking, key);
-	event->headers = copy_slice(parking, headers);
-	event->envelope = copy_slice(parking, envelope);
-	parking->buffered_bytes += key.len + headers.len + envelope.len;
-	park->buffered++;
-	park->rows++;
-	park->bytes += hce_parked_bytes(event);
-	park->to_store = true;
-}
-
-/* Whether max_parked_size is reached; an episode ends at nine tenths of it. */
+/*
+ * Whether messages of a topic stay without acknowledgement although brokers
+ * answer: its partitions are full, or lack replicas.  Brokers are asked, lest
+ * a Kafka that is away as a whole is taken for that.  While the topic drains
+ * one message in flight is a trial, and holds up nobody.
+ */
 static bool
-parked_too_much(HceRelay *relay)
+is_silent(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 {
-	HceParking *parking = relay->parking;
-	int64		limit = (int64) hce_max_parked_size * 1024 * 1024;
-	int64		bytes = 0;
+	TimestampTz since = hce_producer_topic_silent_since(relay->producer, park->topic);
 
-	if (hce_max_parked_size < 0)
+	if (since == 0 || now - since < SILENCE_US / 2 ||
+		(park->mode == HCE_MODE_DRAINING && park->draining <= 1))
 		return false;
-	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
-		bytes += park->bytes;
-	if (parking->gap_id == 0)
-		return bytes >= limit;
-	if (bytes >= limit / 10 * 9)
-		return true;
-	ereport(LOG,
-			errmsg("events of database \"%s\" can be parked again", relay->database));
-	parking->gap_id = 0;
-	list_free_deep(parking->lost);
-	parking->lost = NIL;
-	return false;
-}
-
-/* An event that cannot be parked is lost: count it in the episode's gap. */
-static void
-lose_event(HceRelay *relay, HceRelaySkeleton *skeleton, HcePosition position,
-		   TimestampTz commit_time)
-{
-	HceParking *parking = relay->parking;
-	HceLostType *lost;
-	ListCell   *cell;
-	MemoryContext old;
-
-	parking->gap_to_store = true;
-	parking->gap_to = position.lsn;
-	if (parking->gap_id == 0)
-	{
-		parking->gap_id = -1;
-		parking->gap_from = position.lsn;
-		parking->gap_time = commit_time;
-		ereport(WARNING,
-				errmsg("events of database \"%s\" are lost: hcevents.max_parked_size is reached",
-					   relay->database),
-				errhint("See hcevents.gaps for what is lost. Let Kafka take events again, or increase hcevents.max_parked_size."));
-	}
-	foreach(cell, parking->lost)
-	{
-		lost = lfirst(cell);
-		if (strcmp(lost->event_type, skeleton->event_type) == 0)
-		{
-			lost->count++;
-			return;
-		}
-	}
-	old = MemoryContextSwitchTo(relay->context);
-	lost = palloc(sizeof(HceLostType));
-	lost->event_type = skeleton->event_type;
-	lost->count = 1;
-	parking->lost = lappend(parking->lost, lost);
-	MemoryContextSwitchTo(old);
-}
-
-/*
- * Park an event of the journal that was never sent.  Its texts are copied.
- * Returns how it is settled: HCE_PARKED, HCE_LOST when there is no place, or
- * HCE_UNSETTLED when it must wait: nothing was kept then.
- */
-HceSettled
-hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
-				 HcePosition position, TimestampTz commit_time,
-				 const unsigned char *event_id, HceSlice key,
-				 HceSlice headers, HceSlice envelope)
-{
-	if (skeleton->park->closing || !hce_parking_room(relay))
-		return HCE_UNSETTLED;
-	if (parked_too_much(relay))
-	{
-		lose_event(relay, skeleton, position, commit_time);
-		return HCE_LOST;
-	}
-	buffer_event(relay, skeleton, position, commit_time, event_id, key, headers,
-				 envelope);
-	return HCE_PARKED;
-}
-
-/* The headers behind our own, as pairs of strings. */
-static HceSlice
-foreign_headers(HceRelay *relay, const HceMessage *message)
-{
-	StringInfoData pairs;
-	int			own = 0;
-
-	for (int i = 0; i < HCE_HEADERS; i++)
-		own += relay->headers[i] ? 1 : 0;
-	if (message->nheaders <= own)
-		return (HceSlice) {NULL, 0};
-	initStringInfo(&pairs);
-	for (int i = own; i < message->nheaders; i++)
-	{
-		const HceHeader *header = &message->headers[i];
-		uint8		len[10];
-
-		appendBinaryStringInfo(&pairs, (const char *) len,
-							   (int) (hce_put_varint(len, strlen(header->name)) - len));
-		appendStringInfoString(&pairs, header->name);
-		appendBinaryStringInfo(&pairs, (const char *) len,
-							   (int) (hce_put_varint(len, header->value_len) - len));
-		appendBinaryStringInfo(&pairs, header->value, (int) header->value_len);
-	}
-	return (HceSlice) {pairs.data, (uint32) pairs.len};
-}
-
-/*
- * Producer's callback: a message was taken back.  A row is in the table
- * still; an event of the journal is parked now, whatever the table's size:
- * these are few, and the oldest.
- */
-void
-hce_relay_returned(void *arg, uint64 number, const HceMessage *message)
-{
-	HceRelay   *relay = arg;
-	HceInFlight *event;
-	HceRelaySkeleton *skeleton;
-	unsigned char id[HCE_UUID_SIZE] = {0};
-	HceSlice	key = {message->key, (uint32) message->key_len};
-	HceSlice	envelope = {message->value, (uint32) message->value_len};
-
-	if (hce_drain_returned(relay, number))
-		return;
-	event = hce_settle_event(relay->settle, number);
-	skeleton = event->skeleton;
-	/* the envelope begins with its id */
-	(void) hce_event_id_parse(message->value + sizeof("{\"event_id\":\"") - 1, id);
-	buffer_event(relay, skeleton, event->position, event->commit_time, id, key,
-				 foreign_headers(relay, message), envelope);
-	skeleton->park->unsettled--;
-	hce_settle_done(relay->settle, number, HCE_PARKED);
-}
-
-/* The WAL that the relay may retain before it parks, in bytes; 0 = any. */
-static uint64
-wal_limit(void)
-{
-	uint64		limit;
-
-	if (hce_max_retained_wal < 0)
-		return 0;
-	limit = (uint64) hce_max_retained_wal * 1024 * 1024;
-	if (max_slot_wal_keep_size_mb >= 0)
-		limit = Min(limit, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 2);
-	return Max(limit, 1);
-}
-
-/* The WAL from the oldest undelivered event on; 0 = there is none. */
-static uint64
-undelivered_wal(HceRelay *relay)
-{
-	XLogRecPtr	first = hce_settle_first_lsn(relay->settle);
-	HceCommitted *head = hce_assembler_head(relay->assembler);
-	XLogRecPtr	end = GetXLogInsertRecPtr();
-
-	if (head != NULL && (XLogRecPtrIsInvalid(first) || head->first_lsn < first))
-		first = head->first_lsn;
-	return XLogRecPtrIsInvalid(first) || first > end ? 0 : end - first;
-}
-
-/* Something was sent, and no report has come yet. */
-static bool
-anything_in_flight(HceRelay *relay)
-{
-	return relay->producer != NULL && hce_producer_in_flight(relay->producer) > 0;
-}
-
-/*
- * Whether the WAL limit calls for parking, and whether that is over.  A Kafka
- * that is only slow may go on until half as much again.
- */
-static void
-look_at_wal(HceRelay *relay, TimestampTz now)
-{
-	HceParking *parking = relay->parking;
-	uint64		limit = wal_limit();
-	uint64		wal;
-	bool		stalled;
-
-	if (now - parking->looked < LOOK_US)
-		return;
-	parking->looked = now;
-	wal = undelivered_wal(relay);
-	if (wal == 0 && !anything_in_flight(relay))
-		parking->progress = now;
-	stalled = now - parking->progress > STALLED_US;
-	if (!parking->backlog && limit > 0 &&
-		(wal > limit + limit / 2 || (wal > limit && stalled)))
-	{
-		parking->backlog = true;
-		ereport(WARNING,
-				errmsg("the relay of database \"%s\" parks events: %llu MB of WAL wait for Kafka",
-					   relay->database, (unsigned long long) (wal / (1024 * 1024))),
-				errhint("Events are kept in hcevents.parked_events and sent in order when Kafka takes events again."));
-	}
-	else if (parking->backlog && relay->producer != NULL && !parking->paused &&
-			 hce_producer_connected(relay->producer) &&
-			 !hce_producer_taking_back(relay->producer) &&
-			 (limit == 0 || wal < limit / 2))
-		parking->backlog = false;
-	if (parking->backlog && stalled && anything_in_flight(relay))
-		parking->take_back = true;
+	if (!hce_producer_answered(relay->producer, since + SILENCE_US / 2))
+		return false;
+	return now - since >= SILENCE_US;
 }
 
 /* Why a topic that is sent to must park, or NULL. */
@@ -478,12 +221,10 @@ reason_to_park(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 	if (since != 0 &&
 		(park->mode == HCE_MODE_DRAINING || now - since > TOPIC_PATIENCE_US))
 		return hce_producer_topic_problem(park->topic);
-	since = hce_producer_topic_silent_since(park->topic);
-	if (since != 0 && now - since > SILENCE_US && park->unsettled + park->draining > 1 &&
-		now - parking->progress < STALLED_US)
+	if (is_silent(relay, park, now))
 	{
 		parking->take_back = true;
-		return "Kafka acknowledges nothing";
+		return "Kafka answers, but acknowledges nothing";
 	}
 	return NULL;
 }
@@ -505,15 +246,19 @@ may_drain(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 
 /* Let newer events wait when few rows are left, but not for long. */
 static void
-close_draining(HceParkTopic *park, TimestampTz now)
+close_draining(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 {
+	TimestampTz silent = hce_producer_topic_silent_since(relay->producer, park->topic);
+
 	if (park->closing && now >= park->close_time)
 	{
 		park->closing = false;
 		park->close_time = now + CLOSING_US;
 	}
-	else if (!park->closing && park->rows <= CLOSING_ROWS && now >= park->close_time)
+	else if (!park->closing && park->rows <= CLOSING_ROWS && now >= park->close_time &&
+			 park->window > 1 && (silent == 0 || now - silent < CLOSING_US))
 	{
+		/* it takes events at present */
 		park->closing = true;
 		park->close_time = now + CLOSING_US;
 	}
@@ -541,8 +286,8 @@ move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 	}
 	if (park->mode == HCE_MODE_PARKING && relay->producer != NULL)
 		(void) hce_producer_return_failed(relay->producer, park->topic, hce_parking_room);
-	if (park->mode == HCE_MODE_DRAINING)
-		close_draining(park, now);
+	if (park->mode == HCE_MODE_DRAINING && park->topic != NULL)
+		close_draining(relay, park, now);
 }
 
 /* A turn's look at all topics, before anything is sent. */
@@ -552,7 +297,7 @@ hce_parking_turn(HceRelay *relay)
 	HceParking *parking = relay->parking;
 	TimestampTz now = relay->poll_time;
 
-	look_at_wal(relay, now);
+	hce_parking_look_at_wal(relay, now);
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 		move_topic(relay, park, now);
 	if (parking->take_back)

@@ -156,6 +156,9 @@ extern void hce_parking_set_mode(HceRelay *relay, HceParkTopic *park,
 								 HceTopicMode mode, const char *reason);
 extern void hce_parking_note_pauses(HceRelay *relay);
 
+/* parking_backlog.c */
+extern void hce_parking_look_at_wal(HceRelay *relay, TimestampTz now);
+
 /* drain.c */
 extern void hce_drain_rewind(HceParkTopic *park);
 

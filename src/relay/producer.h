@@ -58,11 +58,13 @@ extern HceTopic *hce_producer_topic(HceProducer *producer, const char *name);
 extern const char *hce_producer_topic_name(const HceTopic *topic);
 extern bool hce_producer_topic_ready(HceProducer *producer, HceTopic *topic);
 extern TimestampTz hce_producer_topic_away_since(const HceTopic *topic);
-extern TimestampTz hce_producer_topic_silent_since(const HceTopic *topic);
+extern TimestampTz hce_producer_topic_silent_since(const HceProducer *producer,
+												   const HceTopic *topic);
 extern const char *hce_producer_topic_problem(const HceTopic *topic);
 extern bool hce_producer_topic_invalid(const HceTopic *topic);
 extern void hce_producer_topic_retry(HceTopic *topic);
 extern void hce_producer_hold_topic(HceTopic *topic, bool held);
+extern bool hce_producer_answered(HceProducer *producer, TimestampTz since);
 extern void hce_producer_take_back(HceProducer *producer);
 extern bool hce_producer_taking_back(const HceProducer *producer);
 extern int	hce_producer_return_failed(HceProducer *producer,

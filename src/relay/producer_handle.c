@@ -226,6 +226,7 @@ hce_producer_take_error(HceProducer *producer, rd_kafka_event_t *event)
 	{
 		/* that they are says less than why each of them is */
 		producer->doubt = true;
+		producer->trouble = producer->poll_time;
 		if (producer->error[0] != '\0')
 			return;
 	}

@@ -86,6 +86,8 @@ struct HceProducer
 	HceTopic   *probed;			/* its topic; NULL = any broker */
 	TimestampTz next_probe;		/* of any broker */
 	bool		connected;
+	TimestampTz trouble;		/* when the brokers were last seen away */
+	TimestampTz answered;		/* when a question was answered last */
 	bool		doubt;			/* the brokers seem to be away: ask */
 	bool		fatal;			/* the handle is of no use any more */
 	TimestampTz taking_back;	/* since when all messages are taken back */

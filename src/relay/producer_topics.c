@@ -203,12 +203,13 @@ hce_producer_topic_away_since(const HceTopic *topic)
 
 /*
  * Since when messages of a topic are in flight without any of them having
- * been acknowledged; 0 = none is in flight.
+ * been acknowledged; 0 = none is in flight.  Time when the brokers as a whole
+ * were away is not the topic's and does not count.
  */
 TimestampTz
-hce_producer_topic_silent_since(const HceTopic *topic)
+hce_producer_topic_silent_since(const HceProducer *producer, const HceTopic *topic)
 {
-	return topic->in_flight > 0 ? topic->silent_since : 0;
+	return topic->in_flight > 0 ? Max(topic->silent_since, producer->trouble) : 0;
 }
 
 /* Whether Kafka will never have a topic of this name. */
@@ -301,7 +302,12 @@ hce_producer_finish_probe(HceProducer *producer)
 	producer->connected = error == RD_KAFKA_RESP_ERR_NO_ERROR;
 	producer->doubt = false;
 	if (producer->connected)
+	{
 		producer->away_for[0] = '\0';
+		producer->answered = producer->poll_time;
+	}
+	else
+		producer->trouble = producer->poll_time;
 	if (!producer->connected)
 	{
 		producer->next_probe = GetCurrentTimestamp() + RETRY_US;
@@ -311,6 +317,18 @@ hce_producer_finish_probe(HceProducer *producer)
 	}
 	else if (producer->probed != NULL)
 		learn_topic(producer, producer->probed, topic_error, npartitions);
+}
+
+/*
+ * Whether a broker has answered a question since a time; if not, and it is
+ * over, one is asked soon.
+ */
+bool
+hce_producer_answered(HceProducer *producer, TimestampTz since)
+{
+	if (producer->answered < since)
+		producer->doubt = true;
+	return producer->answered >= since;
 }
 
 /* While no broker is known to answer, ask once a second. */

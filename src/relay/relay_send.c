@@ -199,8 +199,7 @@ register_event(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	in_flight.bytes = (uint32) bytes;
 	in_flight.skeleton = unconstify(HceRelaySkeleton *, skeleton);
 	in_flight.settled = (uint8) settled;
-	in_flight.resent = settled == HCE_UNSETTLED &&
-		hce_position_before(in_flight.position, relay->resend_to);
+	in_flight.resent = hce_position_before(in_flight.position, relay->resend_to);
 	hce_settle_add(relay->settle, &in_flight);
 	if (settled == HCE_UNSETTLED)
 		skeleton->park->unsettled++;

@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * parking_backlog.c
+ *		Whether undelivered events retain more WAL than they may.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "utils/timestamp.h"
+
+#include "relay/parking.h"
+#include "settings.h"
+
+/* Kafka takes nothing when nothing was acknowledged for so long. */
+#define STALLED_US			(3 * USECS_PER_SEC)
+
+/* How often the WAL limit is looked at. */
+#define LOOK_US				(200 * 1000)
+
+/* The WAL that the relay may retain before it parks, in bytes; 0 = any. */
+static uint64
+wal_limit(void)
+{
+	uint64		limit;
+
+	if (hce_max_retained_wal < 0)
+		return 0;
+	limit = (uint64) hce_max_retained_wal * 1024 * 1024;
+	if (max_slot_wal_keep_size_mb >= 0)
+		limit = Min(limit, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 2);
+	return Max(limit, 1);
+}
+
+/* The WAL from the oldest undelivered event on; 0 = there is none. */
+static uint64
+undelivered_wal(HceRelay *relay)
+{
+	XLogRecPtr	first = hce_settle_first_lsn(relay->settle);
+	HceCommitted *head = hce_assembler_head(relay->assembler);
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+
+	if (head != NULL && (XLogRecPtrIsInvalid(first) || head->first_lsn < first))
+		first = head->first_lsn;
+	return XLogRecPtrIsInvalid(first) || first > end ? 0 : end - first;
+}
+
+/* Something was sent, and no report has come yet. */
+static bool
+anything_in_flight(HceRelay *relay)
+{
+	return relay->producer != NULL && hce_producer_in_flight(relay->producer) > 0;
+}
+
+/*
+ * Whether the WAL limit calls for parking, and whether that is over.  A Kafka
+ * that is only slow may go on until half as much again.
+ */
+void
+hce_parking_look_at_wal(HceRelay *relay, TimestampTz now)
+{
+	HceParking *parking = relay->parking;
+	uint64		limit = wal_limit();
+	uint64		wal;
+	bool		stalled;
+
+	if (now - parking->looked < LOOK_US)
+		return;
+	parking->looked = now;
+	wal = undelivered_wal(relay);
+	if (wal == 0 && !anything_in_flight(relay))
+		parking->progress = now;
+	stalled = now - parking->progress > STALLED_US;
+	if (!parking->backlog && limit > 0 &&
+		(wal > limit + limit / 2 || (wal > limit && stalled)))
+	{
+		parking->backlog = true;
+		ereport(WARNING,
+				errmsg("the relay of database \"%s\" parks events: %llu MB of WAL wait for Kafka",
+					   relay->database, (unsigned long long) (wal / (1024 * 1024))),
+				errhint("Events are kept in hcevents.parked_events and sent in order when Kafka takes events again."));
+	}
+	else if (parking->backlog && relay->producer != NULL && !parking->paused &&
+			 hce_producer_connected(relay->producer) &&
+			 !hce_producer_taking_back(relay->producer) &&
+			 (limit == 0 || wal < limit / 2))
+		parking->backlog = false;
+	if (parking->backlog && stalled && anything_in_flight(relay))
+		parking->take_back = true;
+}
