@@ -442,7 +442,7 @@ BEGIN
         SELECT DISTINCT e.event_type,
                hcevents.topic_name(e.event_type, n.nspname::text) AS topic
         FROM hcevents.attachments AS a
-            JOIN pg_class AS c ON c.oid = a.target::text::regclass
+            JOIN pg_class AS c ON c.oid = a.target
             JOIN pg_namespace AS n ON n.oid = c.relnamespace
             CROSS JOIN LATERAL unnest(a.events) AS e(event_type)
     ), seen AS (

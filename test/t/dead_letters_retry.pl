@@ -325,6 +325,39 @@ cmp_ok(sql(q{SELECT hcevents.retry_dead_letters(event_type => 'odd.created')}),
 is(sql(q{SELECT DISTINCT topic FROM hcevents.parked_store WHERE event_type = 'odd.created'}),
 	'healthcore.odd', 'the new one');
 
+# No view, and no function that pg_monitor may call, shows a payload or key
+
+sql('CREATE ROLE monitor LOGIN IN ROLE pg_monitor');
+sql("INSERT INTO things VALUES ('$marker-t', noise(150000))");
+hce_flush($node);
+is( sql("SELECT count(*) > 0 FROM hcevents.dead_letter_store WHERE envelope LIKE '%$marker%'")
+	  . sql("SELECT count(*) > 0 FROM hcevents.parked_store WHERE envelope LIKE '%$marker%'"),
+	'tt', 'there are payloads to be seen');
+my @sources = split /\n/, sql(<<'SQL');
+SELECT c.oid::regclass::text FROM pg_class c
+ WHERE relnamespace = 'hcevents'::regnamespace AND relkind IN ('r', 'v', 'm', 'p')
+   AND has_table_privilege('monitor', c.oid, 'SELECT')
+UNION ALL
+SELECT p.oid::regproc::text || '()' FROM pg_proc p
+ WHERE pronamespace = 'hcevents'::regnamespace AND pronargs = pronargdefaults
+   AND prorettype <> 'trigger'::regtype AND has_function_privilege('monitor', p.oid, 'EXECUTE')
+SQL
+cmp_ok(scalar @sources, '>', 20, 'views and functions are looked at');
+foreach my $source (@sources)
+{
+	my ($failed, $rows, $error) = $node->psql('postgres',
+		"SET ROLE monitor; SELECT x::text FROM $source AS x");
+	is("$failed$error", '0', "$source can be read");
+	unlike($rows, qr/$marker/, "$source shows no payload and no key");
+}
+foreach my $name ('dead_letter_store', 'parked_store', 'counter_changes', 'position', 'counters', 'gap_log')
+{
+	fails_like("SET ROLE monitor; TABLE hcevents.$name",
+		qr/permission denied/, "$name cannot");
+}
+fails_like("SET ROLE monitor; SELECT hcevents.event_payload('$id')",
+	qr/permission denied/, 'nor event_payload()');
+
 # No payload, no key
 
 my $log = slurp_file($node->logfile);
