@@ -514,7 +514,7 @@ BEGIN
         SELECT DISTINCT e.event_type,
                hcevents.topic_name(e.event_type, n.nspname::text) AS topic
         FROM hcevents.attachments AS a
-            JOIN pg_class AS c ON c.oid = a.target::text::regclass
+            JOIN pg_class AS c ON c.oid = a.target
             JOIN pg_namespace AS n ON n.oid = c.relnamespace
             CROSS JOIN LATERAL unnest(a.events) AS e(event_type)
     ), seen AS (
@@ -910,6 +910,159 @@ $$;
 REVOKE ALL ON FUNCTION hcevents.acknowledge_gap(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION hcevents.acknowledge_gap(bigint) IS
 'Says that somebody has dealt with a gap: it stays in hcevents.gaps with role and time, and hcevents.status and hcevents.check() count it no more.';
+
+/* ---- who may do what ---- */
+
+/*
+ * The objects of a level.  "monitor" is what pg_monitor has, so that it can
+ * never lag behind it; the levels have nothing in common, so that revoking
+ * one takes nothing from another.
+ */
+CREATE FUNCTION hcevents.access_objects(level text)
+    RETURNS TABLE (privilege text, object text)
+    LANGUAGE plpgsql STABLE STRICT PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    functions text[];
+BEGIN
+    CASE access_objects.level
+        WHEN 'monitor' THEN
+            RETURN QUERY
+            SELECT 'SELECT', c.oid::regclass::text
+            FROM pg_class AS c, aclexplode(c.relacl) AS a
+            WHERE c.relnamespace = 'hcevents'::regnamespace
+                AND a.grantee = 'pg_monitor'::regrole
+                AND a.privilege_type = 'SELECT'
+            UNION ALL
+            SELECT 'EXECUTE', 'FUNCTION ' || p.oid::regprocedure::text
+            FROM pg_proc AS p, aclexplode(p.proacl) AS a
+            WHERE p.pronamespace = 'hcevents'::regnamespace
+                AND a.grantee = 'pg_monitor'::regrole
+            ORDER BY 1, 2;
+            RETURN;
+        WHEN 'attach' THEN
+            functions := '{attach,attach_healthcore,detach}';
+        WHEN 'publish' THEN
+            functions := '{publish}';
+        WHEN 'operate' THEN
+            functions := '{pause,resume,retry_dead_letters,discard_dead_letters,acknowledge_gap,restart_relay,reset_stats,create_topics,make_topics}';
+        ELSE
+            RAISE invalid_parameter_value USING
+                MESSAGE = format('unknown level "%s"', access_objects.level),
+                HINT = 'The levels are monitor, attach, publish and operate.';
+    END CASE;
+    RETURN QUERY
+    SELECT 'EXECUTE', 'FUNCTION ' || p.oid::regprocedure::text
+    FROM pg_proc AS p
+    WHERE p.pronamespace = 'hcevents'::regnamespace
+        AND p.proname::text = ANY (functions)
+    ORDER BY 2;
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.access_objects(text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.access_objects(text) IS
+'What a level of hcevents.grant_access() consists of.';
+
+CREATE FUNCTION hcevents.change_access(grantee regrole, level text,
+                                       command text)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+#variable_conflict use_column
+DECLARE
+    owner oid;
+    item record;
+BEGIN
+    SELECT e.extowner INTO STRICT owner
+    FROM pg_extension AS e WHERE e.extname = 'hcevents';
+    IF NOT pg_has_role(current_user, owner, 'USAGE') THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = 'only the owner of the extension hcevents may change access to it',
+            HINT = 'Ask a superuser, or the role that created the extension.';
+    END IF;
+    IF num_nulls(change_access.grantee, change_access.level) > 0 THEN
+        RAISE null_value_not_allowed USING
+            MESSAGE = 'grantee and level must not be NULL',
+            HINT = 'The levels are monitor, attach, publish and operate.';
+    END IF;
+    FOR item IN
+        SELECT o.privilege, o.object
+        FROM hcevents.access_objects(change_access.level) AS o
+    LOOP
+        EXECUTE format(change_access.command, item.privilege, item.object,
+                       change_access.grantee);
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.change_access(regrole, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.change_access(regrole, text, text) IS
+'The part that grant_access() and revoke_access() share.';
+
+CREATE FUNCTION hcevents.grant_access(grantee regrole, level text)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM hcevents.change_access(grantee, level, 'GRANT %s ON %s TO %s');
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.grant_access(regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.grant_access(regrole, text) IS
+'Grants a role what a level needs: monitor (read the views, check), attach (tables that it owns), publish (by hand) or operate (pause, retry, discard, acknowledge, restart, create topics).';
+
+CREATE FUNCTION hcevents.revoke_access(grantee regrole, level text)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM hcevents.change_access(grantee, level, 'REVOKE %s ON %s FROM %s');
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.revoke_access(regrole, text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.revoke_access(regrole, text) IS
+'Takes back what hcevents.grant_access() has granted.';
+
+/* ---- who made which table publish ---- */
+
+CREATE TABLE hcevents.attachment_log (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    time timestamptz NOT NULL,
+    role text NOT NULL,
+    session_role text NOT NULL,
+    action text NOT NULL,
+    table_oid oid NOT NULL,
+    table_name text NOT NULL,
+    resource text NOT NULL,
+    columns_before text[],
+    columns_after text[]
+);
+COMMENT ON TABLE hcevents.attachment_log IS
+'Each change of what publishes: attach, replace and detach, also by CREATE and DROP TRIGGER, and drop of the table. Rows are only ever added.';
+COMMENT ON COLUMN hcevents.attachment_log.columns_after IS
+'The column list of the attachment, as attach() takes it: names, never values.';
+REVOKE ALL ON hcevents.attachment_log FROM PUBLIC;
+GRANT SELECT ON hcevents.attachment_log TO pg_monitor;
+
+CREATE FUNCTION hcevents.append_only() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RAISE insufficient_privilege USING
+        MESSAGE = format('%s.%s is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        HINT = 'It is an audit log: rows are neither changed nor removed.';
+END
+$$;
+REVOKE ALL ON FUNCTION hcevents.append_only() FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.append_only() IS
+'Refuses UPDATE, DELETE and TRUNCATE, also to superusers.';
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON hcevents.attachment_log
+    FOR EACH STATEMENT EXECUTE FUNCTION hcevents.append_only();
+ALTER TABLE hcevents.attachment_log ENABLE ALWAYS TRIGGER append_only;
 
 /* ---- the doctor ---- */
 

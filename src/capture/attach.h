@@ -18,6 +18,7 @@ extern List *hce_attach_columns(Relation rel, const char *resource,
 /* attach_lookup.c */
 extern Relation hce_attach_open_owned(Oid target);
 extern Oid	hce_attach_emit_function(void);
+extern Oid	hce_attach_extension_owner(void);
 extern const Trigger *hce_attach_find_trigger(Relation rel, const char *name);
 extern bool hce_attach_is_ours(const Trigger *trigger);
 extern List *hce_attach_list_of_array(ArrayType *array, const char *what);

@@ -151,8 +151,8 @@ hce_attach_event_types(const HceSpecArgs *args)
 }
 
 /* Who owns emit(): the role that created the extension. */
-static Oid
-extension_owner(void)
+Oid
+hce_attach_extension_owner(void)
 {
 	Oid			function = hce_attach_emit_function();
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
@@ -181,7 +181,7 @@ hce_attach_execute(const char *command, bool as_owner)
 
 	GetUserIdAndSecContext(&user, &context);
 	if (as_owner)
-		SetUserIdAndSecContext(extension_owner(),
+		SetUserIdAndSecContext(hce_attach_extension_owner(),
 							   context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)

@@ -150,8 +150,8 @@ CREATE ROLE nobody_special;
 CREATE ROLE monitor IN ROLE pg_monitor;
 GRANT ALL ON patients, ledger TO nobody_special;
 SQL
-my @relations = qw(status delivery_stats latency_histogram gaps dead_letters attachments);
-my @tables = qw(position counters gap_log dead_letter_store);
+my @relations = qw(status delivery_stats latency_histogram gaps dead_letters attachments attachment_log);
+my @tables = qw(position counters gap_log dead_letter_store counter_changes parked_store);
 
 sub allowed
 {

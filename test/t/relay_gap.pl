@@ -125,6 +125,31 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.gaps'),
 is($node->safe_psql('postgres', 'SELECT gaps FROM hcevents.status'),
 	'1', 'and status has it still');
 
+# Acknowledged
+
+$node->safe_psql('postgres', q{CREATE ROLE operator; SELECT hcevents.grant_access('operator', 'operate')});
+my ($failed, undef, $stderr) = $node->psql('postgres', 'SELECT hcevents.acknowledge_gap(99)');
+like($stderr, qr/there is no gap with the id 99.*HINT/s, 'an unknown gap');
+$node->safe_psql('postgres', 'BEGIN; SELECT hcevents.acknowledge_gap(1); ROLLBACK');
+is($node->safe_psql('postgres', 'SELECT gaps FROM hcevents.status'),
+	'1', 'a rollback acknowledges nothing');
+$node->safe_psql('postgres', 'SET ROLE operator; SELECT hcevents.acknowledge_gap(1)');
+ok( $node->poll_query_until('postgres', 'SELECT gaps = 0 FROM hcevents.status'),
+	'status counts it no more');
+is( $node->safe_psql('postgres',
+		'SELECT acknowledged_by, acknowledged_time > to_time FROM hcevents.gaps'),
+	'operator (session user ' . $node->safe_psql('postgres', 'SELECT session_user') . ')|t',
+	'the gap stays, with who acknowledged it');
+(undef, undef, $stderr) = $node->psql('postgres', 'SELECT hcevents.acknowledge_gap(1)');
+like($stderr, qr/NOTICE:.*gap 1 is acknowledged already/, 'a second time: a NOTICE');
+is( $node->safe_psql('postgres',
+		q{SELECT status FROM hcevents.check() WHERE "check" = 'gaps'}),
+	'ok', 'check() is content');
+$node->restart;
+hce_wait_for_relay($node);
+is($node->safe_psql('postgres', 'SELECT gaps FROM hcevents.status'),
+	'0', 'over a restart');
+
 # The slot was moved by hand, the WAL is gone
 
 without_relay(
@@ -140,6 +165,30 @@ is( $node->safe_psql('postgres',
 	'the replication slot was moved',
 	'with another cause');
 
+# The slot was dropped, and made again late, by hand
+
+without_relay(
+	"SELECT pg_drop_replication_slot('$slot')",
+	q{INSERT INTO things (name) VALUES ('lost')},
+	@fill,
+	"SELECT pg_create_physical_replication_slot('$slot', true)");
+insert('made late');
+hce_flush($node, 'postgres', $flush_time);
+is(unique_names()->[-1], 'made late', 'delivery goes on behind a slot made late');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.gaps'),
+	'3', 'with a gap');
+
+# The extension's tables are those of an earlier time
+
+without_relay(
+	"UPDATE hcevents.position SET restart_lsn = '$lsn', commit_lsn = '$lsn', sent_lsn = '$lsn'");
+insert('restored');
+hce_flush($node, 'postgres', $flush_time);
+is(unique_names()->[-1], 'restored', 'delivery goes on behind an old position');
+is( $node->safe_psql('postgres',
+		"SELECT count(*), bool_or(id = 4 AND from_lsn = '$lsn') FROM hcevents.gaps"),
+	'4|t', 'with a gap from there');
+
 # The slot was invalidated
 
 $node->append_conf('postgresql.conf', 'max_slot_wal_keep_size = 1MB');
@@ -154,8 +203,14 @@ my $goes_on = hce_wait_until(
 ok($goes_on, 'delivery goes on after the slot was invalidated')
   or diag($node->safe_psql('postgres',
 		'SELECT state, waiting_for, last_error FROM hcevents.status'));
-is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.gaps'),
-	'3', 'with a third gap');
+is( $node->safe_psql('postgres',
+		'SELECT max(id), (SELECT cause FROM hcevents.gaps ORDER BY id DESC LIMIT 1) FROM hcevents.gaps'),
+	'5|the replication slot was invalidated (max_slot_wal_keep_size)', 'with a gap of its own');
+is($node->safe_psql('postgres', 'SELECT gaps FROM hcevents.status'),
+	'4', 'status counts what nobody has acknowledged');
+@warnings = grep { /WARNING:.*journal of database "postgres" between/ }
+  split /\n/, slurp_file($node->logfile);
+is(scalar @warnings, 5, 'and there was a WARNING for each');
 
 unlike(
 	slurp_file($node->logfile),

@@ -1,0 +1,126 @@
+-- Who may do what: privileges on every object of the schema, grant_access(),
+-- the attachment log.
+\set SHOW_CONTEXT never
+CREATE ROLE hce_nothing;
+CREATE ROLE hce_watch IN ROLE pg_monitor;
+CREATE ROLE hce_monitor;
+CREATE ROLE hce_attach;
+CREATE ROLE hce_publish;
+CREATE ROLE hce_operate;
+
+SELECT hcevents.grant_access('hce_monitor', 'monitor');
+SELECT hcevents.grant_access('hce_attach', 'attach');
+SELECT hcevents.grant_access('hce_publish', 'publish');
+SELECT hcevents.grant_access('hce_operate', 'operate');
+
+-- a level grants what it should, and the level monitor what pg_monitor has
+CREATE VIEW may AS
+SELECT r.rolname AS role, o.object
+FROM (VALUES ('hce_nothing'), ('hce_watch'), ('hce_monitor'), ('hce_attach'), ('hce_publish'), ('hce_operate')) AS r(rolname),
+LATERAL (
+	SELECT p.proname || '()' AS object FROM pg_proc p
+	WHERE pronamespace = 'hcevents'::regnamespace AND has_function_privilege(r.rolname, p.oid, 'EXECUTE')
+	UNION ALL
+	SELECT c.relname FROM pg_class c
+	WHERE relnamespace = 'hcevents'::regnamespace AND relkind IN ('r', 'v', 'S', 'm', 'p')
+		AND CASE relkind WHEN 'S' THEN has_sequence_privilege(r.rolname, c.oid, 'USAGE,SELECT,UPDATE')
+			ELSE has_table_privilege(r.rolname, c.oid, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER') END) AS o;
+SELECT object, array_agg(role ORDER BY role) FROM may
+WHERE object NOT IN (SELECT object FROM may WHERE role = 'hce_nothing') GROUP BY object ORDER BY object COLLATE "C";
+SELECT object AS for_everybody FROM may WHERE role = 'hce_nothing' ORDER BY object COLLATE "C";
+-- nobody but the owner writes a table, and no sequence is open
+SELECT c.relname, a.grantee::regrole, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.relnamespace = 'hcevents'::regnamespace AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT';
+-- the search_path of what runs as its owner is fixed
+SELECT p.oid::regprocedure, proconfig FROM pg_proc p
+WHERE pronamespace = 'hcevents'::regnamespace AND prosecdef
+	AND coalesce(proconfig, '{}') <> '{"search_path=pg_catalog, pg_temp"}';
+SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+WHERE pronamespace = 'hcevents'::regnamespace AND lanname IN ('sql', 'plpgsql')
+	AND proconfig IS NULL AND prosqlbody IS NULL;
+
+-- each takes back its own and no more
+SELECT hcevents.revoke_access('hce_monitor', 'monitor'), hcevents.revoke_access('hce_attach', 'attach'),
+	hcevents.revoke_access('hce_publish', 'publish'), hcevents.revoke_access('hce_operate', 'operate');
+SELECT role, object FROM may WHERE role NOT IN ('hce_nothing', 'hce_watch')
+	AND object NOT IN (SELECT object FROM may WHERE role = 'hce_nothing');
+DROP VIEW may;
+
+-- errors
+SELECT hcevents.grant_access('hce_monitor', 'everything');
+SELECT hcevents.grant_access('hce_monitor', NULL);
+SELECT hcevents.grant_access(NULL, 'monitor');
+SELECT hcevents.grant_access('hce_missing', 'monitor');
+SET ROLE hce_nothing;
+SELECT hcevents.grant_access('hce_nothing', 'monitor');
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION hcevents.grant_access, hcevents.change_access TO hce_nothing;
+SET ROLE hce_nothing;
+SELECT hcevents.grant_access('hce_nothing', 'operate');
+RESET ROLE;
+REVOKE EXECUTE ON FUNCTION hcevents.grant_access, hcevents.change_access FROM hce_nothing;
+
+-- objects that shadow pg_catalog's do not run as the owner
+CREATE SCHEMA hce_evil;
+CREATE FUNCTION hce_evil.split_part(text, text, int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'shadowed'; END $$;
+CREATE FUNCTION hce_evil.num_nulls(VARIADIC "any") RETURNS int LANGUAGE internal AS 'pg_num_nulls';
+CREATE FUNCTION hce_evil.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'shadowed'; END $$;
+CREATE FUNCTION hce_evil.concat_text(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'shadowed'; END $$;
+CREATE OPERATOR hce_evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = hce_evil.concat_text);
+CREATE TEMP TABLE pg_class (oid int);
+CREATE TEMP TABLE pg_proc (oid int);
+CREATE TEMP TABLE pg_extension (oid int);
+SET search_path = hce_evil, pg_temp, pg_catalog, public;
+SELECT hcevents.forget('none', 'none'), hcevents.retry_dead_letters('{-1}'), hcevents.discard_dead_letters('{-1}'),
+	hcevents.event_payload('00000000-0000-0000-0000-000000000000');
+SELECT hcevents.grant_access('hce_monitor', 'monitor'), hcevents.revoke_access('hce_monitor', 'monitor');
+SELECT count(*) OPERATOR(pg_catalog.>) 2 AS checked FROM hcevents.check_losses(), hcevents.check_slot(), hcevents.check_attachments();
+SELECT hcevents.acknowledge_gap(-1);
+RESET search_path;
+DROP TABLE pg_temp.pg_class, pg_temp.pg_proc, pg_temp.pg_extension;
+SET client_min_messages = warning;
+DROP SCHEMA hce_evil CASCADE;
+RESET client_min_messages;
+
+-- the attachment log
+CREATE TABLE logged (id int PRIMARY KEY, a text, b text);
+GRANT CREATE ON SCHEMA public TO hce_attach;
+ALTER TABLE logged OWNER TO hce_attach;
+SELECT hcevents.grant_access('hce_attach', 'attach');
+SELECT coalesce(max(id), 0) AS since FROM hcevents.attachment_log \gset
+SET ROLE hce_attach;
+SELECT hcevents.attach('logged', 'thing', '{a}');
+SELECT hcevents.attach('logged', 'thing', '{a}');
+SELECT hcevents.attach('logged', 'thing', '{a,b}');
+BEGIN;
+SELECT hcevents.attach('logged', 'thing', '{b}');
+ROLLBACK;
+SELECT hcevents.detach('logged');
+RESET ROLE;
+CREATE TRIGGER by_hand AFTER INSERT ON logged FOR EACH ROW EXECUTE FUNCTION hcevents.emit('thing.made', 'columns=a');
+DROP TRIGGER by_hand ON logged;
+CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (10);
+SELECT hcevents.attach('parts', 'part');
+SELECT hcevents.attach('logged', 'thing', '{a}');
+DROP TABLE parts;
+BEGIN;
+DROP OWNED BY hce_attach;
+ROLLBACK;
+SET client_min_messages = warning;
+CREATE SCHEMA gone;
+ALTER TABLE logged SET SCHEMA gone;
+DROP SCHEMA gone CASCADE;
+RESET client_min_messages;
+SELECT CASE role WHEN current_user THEN 'superuser' ELSE role END AS role, session_role = current_user AS session, action, table_name, resource, columns_before, columns_after
+FROM hcevents.attachment_log WHERE id > :since ORDER BY id;
+UPDATE hcevents.attachment_log SET role = 'x';
+DELETE FROM hcevents.attachment_log;
+TRUNCATE hcevents.attachment_log;
+SET session_replication_role = replica;
+DELETE FROM hcevents.attachment_log;
+RESET session_replication_role;
+
+REVOKE CREATE ON SCHEMA public FROM hce_attach;
+SELECT hcevents.revoke_access('hce_attach', 'attach');
+DROP ROLE hce_nothing, hce_watch, hce_monitor, hce_attach, hce_publish, hce_operate;
