@@ -168,8 +168,16 @@ sub sasl
 	  . ($protocol eq 'sasl_ssl' ? "ssl.ca.location=$ca\n" : '')
 	  . "sasl.mechanism=$mechanism\nsasl.username=relay\nsasl.password=$secret\n";
 }
+# librdkafka before 2.6.1 sends a SCRAM nonce that newer brokers refuse
+my (undef, $version) = hce_run('/usr/bin/python3', '-c',
+	'import confluent_kafka as c; print(c.libversion()[1])');
 foreach my $mechanism ('SCRAM-SHA-256', 'SCRAM-SHA-512', 'PLAIN')
 {
+	if ($mechanism ne 'PLAIN' && $version < 0x020601ff)
+	{
+		note("$mechanism is not tried: this librdkafka cannot, see README");
+		next;
+	}
 	use_listener('LOGIN', sasl('sasl_ssl', $mechanism, $wrong));
 	refused($login, qr/authentication|credentials/i,
 		"$mechanism: a wrong password");
