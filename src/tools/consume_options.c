@@ -5,6 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -43,6 +44,8 @@ static const char *const help =
 "  -e, --until-end               stop at the ends that the topics have now\n"
 "  -n, --count=N                 stop after N events\n"
 "  -t, --timeout=SECONDS         give up after this time\n"
+"  -F, --config-file=FILE        more librdkafka options, a NAME=VALUE in each\n"
+"                                line, such as passwords (KAFKA_CONFIG_FILE)\n"
 "  -X, --property=NAME=VALUE     another librdkafka option, such as\n"
 "                                security.protocol=ssl; may be repeated\n"
 "  -h, --help                    show this help\n"
@@ -63,6 +66,7 @@ static const struct option long_options[] = {
 	{"until-end", no_argument, NULL, 'e'},
 	{"count", required_argument, NULL, 'n'},
 	{"timeout", required_argument, NULL, 't'},
+	{"config-file", required_argument, NULL, 'F'},
 	{"property", required_argument, NULL, 'X'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}
@@ -170,12 +174,73 @@ add_property(ConsumeOptions *options, char *property)
 	options->properties[options->nproperties++] = property;
 }
 
+/* Cut off white space at both ends, in place. */
+static char *
+trim(char *text)
+{
+	char	   *end = text + strlen(text);
+
+	while (end > text && isspace((unsigned char) end[-1]))
+		*--end = '\0';
+	while (isspace((unsigned char) *text))
+		text++;
+	return text;
+}
+
+/*
+ * Take the options of a .properties file, before those of the command line,
+ * which win.  Its lines are not shown: they may hold passwords.
+ */
+static void
+read_properties(ConsumeOptions *options, const char *path)
+{
+	FILE	   *file = fopen(path, "r");
+	char	  **given = options->properties;
+	int			ngiven = options->nproperties;
+	char		line[8192];
+
+	if (file == NULL)
+	{
+		fprintf(stderr, "hcevents-consume: could not open \"%s\": %s\n", path,
+				strerror(errno));
+		exit(EXIT_USAGE);
+	}
+	options->properties = NULL;
+	options->nproperties = 0;
+	for (int number = 1; fgets(line, sizeof(line), file) != NULL; number++)
+	{
+		char	   *name = trim(line);
+		char	   *value = strchr(name, '=');
+		char	   *property;
+
+		if (*name == '\0' || *name == '#' || *name == '!')
+			continue;
+		if (value == NULL)
+		{
+			fprintf(stderr, "hcevents-consume: \"%s\", line %d: this is not NAME=VALUE\n",
+					path, number);
+			exit(EXIT_USAGE);
+		}
+		*value++ = '\0';
+		name = trim(name);
+		value = trim(value);
+		property = consume_alloc(NULL, strlen(name) + strlen(value) + 2);
+		sprintf(property, "%s=%s", name, value);
+		add_property(options, property);
+	}
+	fclose(file);
+	for (int i = 0; i < ngiven; i++)
+		add_property(options, given[i]);
+	free(given);
+}
+
 /*
  * Read the arguments into "options", or end the program.
  */
 void
 consume_options_parse(ConsumeOptions *options, int argc, char **argv)
 {
+	const char *config_file = from_environment("KAFKA_CONFIG_FILE", NULL);
 	int			c;
 
 	memset(options, 0, sizeof(*options));
@@ -184,7 +249,7 @@ consume_options_parse(ConsumeOptions *options, int argc, char **argv)
 	options->topic_prefix = from_environment("KAFKA_TOPIC_PREFIX",
 											 "healthcore");
 
-	while ((c = getopt_long(argc, argv, "b:p:g:Ben:t:X:h", long_options,
+	while ((c = getopt_long(argc, argv, "b:p:g:Ben:t:F:X:h", long_options,
 							NULL)) != -1)
 	{
 		switch (c)
@@ -210,6 +275,9 @@ consume_options_parse(ConsumeOptions *options, int argc, char **argv)
 			case 't':
 				options->timeout = (int) parse_number("timeout", optarg);
 				break;
+			case 'F':
+				config_file = optarg;
+				break;
 			case 'X':
 				add_property(options, optarg);
 				break;
@@ -221,6 +289,8 @@ consume_options_parse(ConsumeOptions *options, int argc, char **argv)
 		}
 	}
 
+	if (config_file != NULL)
+		read_properties(options, config_file);
 	for (int i = optind; i < argc; i++)
 		add_topic(options, argv[i]);
 	if (options->ntopics == 0)

@@ -285,6 +285,39 @@ sub messages
 	return map { decode_json($_) } split /\n/, $json;
 }
 
+# Three nodes.  bootstrap() and the verifier name all of them, node($n) is one
+# of them as an HceTest::Kafka.
+package HceTest::Cluster;
+
+use strict;
+use warnings;
+
+our @ISA = ('HceTest::Kafka');
+
+sub start
+{
+	my ($class) = @_;
+	my $self = bless {
+		dir => PostgreSQL::Test::Utils::tempdir('cluster'),
+		script => HceTest::hce_top() . '/test/kafka/cluster'
+	}, $class;
+
+	push @running, $self;
+	$self->call('start');
+	return $self;
+}
+
+sub node
+{
+	my ($self, $number) = @_;
+	return bless {
+		dir => "$self->{dir}/$number",
+		script => HceTest::hce_top() . '/test/kafka/kafka'
+	}, 'HceTest::Kafka';
+}
+
+package HceTest::Kafka;
+
 END
 {
 	# The exit status is the test's: keep it over the commands run here.
