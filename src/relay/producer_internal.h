@@ -11,6 +11,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "datatype/timestamp.h"
+#include "utils/hsearch.h"
 
 #include "relay/producer.h"
 #include "relay/producer_probe.h"
@@ -69,6 +70,7 @@ struct HceProducer
 	rd_kafka_queue_t *queue;
 	int			pipe[2];
 	HceTopic   *topics;
+	HTAB	   *topic_names;	/* name to topic */
 	HceProducerProbe *probe;		/* a metadata request under way, or NULL */
 	HceTopic   *probed;			/* its topic; NULL = any broker */
 	TimestampTz next_probe;		/* of any broker */
