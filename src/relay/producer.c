@@ -82,22 +82,48 @@ hce_producer_fd(const HceProducer *producer)
 	return producer->pipe[0];
 }
 
+/* A topic by its name; a name has 249 characters at most. */
+typedef struct TopicName
+{
+	char		name[256];		/* hash key */
+	HceTopic   *topic;
+} TopicName;
+
+static TopicName *
+topic_name_entry(HceProducer *producer, const char *name, bool *found)
+{
+	if (producer->topic_names == NULL)
+	{
+		HASHCTL		ctl;
+
+		memset(&ctl, 0, sizeof(ctl));
+		ctl.keysize = sizeof(((TopicName *) NULL)->name);
+		ctl.entrysize = sizeof(TopicName);
+		ctl.hcxt = producer->context;
+		producer->topic_names = hash_create("hcevents topics", 64, &ctl,
+											HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	return hash_search(producer->topic_names, name, HASH_ENTER, found);
+}
+
 /* The topic of a name, made when new.  It lives as long as the producer. */
 HceTopic *
 hce_producer_topic(HceProducer *producer, const char *name)
 {
 	HceTopic   *topic;
+	TopicName  *entry;
+	bool		found;
 
-	for (topic = producer->topics; topic; topic = topic->next)
-	{
-		if (strcmp(topic->name, name) == 0)
-			return topic;
-	}
+	entry = topic_name_entry(producer, name, &found);
+	if (found)
+		return entry->topic;
+	entry->topic = NULL;
 	topic = MemoryContextAllocZero(producer->context, sizeof(HceTopic));
 	topic->name = MemoryContextStrdup(producer->context, name);
 	hce_producer_open_topic(producer, topic);
 	topic->next = producer->topics;
 	producer->topics = topic;
+	entry->topic = topic;
 	return topic;
 }
 

@@ -12,6 +12,7 @@
 
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
+#include "utils/hsearch.h"
 
 #include "relay/producer.h"
 #include "relay/producer_probe.h"
@@ -82,6 +83,7 @@ struct HceProducer
 	const char *hint;			/* what to do about that, or NULL */
 	int			pipe[2];
 	HceTopic   *topics;
+	HTAB	   *topic_names;	/* name to topic */
 	HceProducerProbe *probe;		/* a metadata request under way, or NULL */
 	HceTopic   *probed;			/* its topic; NULL = any broker */
 	TimestampTz next_probe;		/* of any broker */

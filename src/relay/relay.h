@@ -98,6 +98,7 @@ typedef struct HceRelay
 	char	   *envelope;		/* buffer for the one being made */
 	Size		envelope_size;
 	HTAB	   *skeletons;
+	HTAB	   *type_numbers;	/* event type to index into types */
 	HceRelayType *types;
 	int			ntypes;
 	int			types_capacity;

@@ -27,17 +27,50 @@
 /* How often rates and ages are computed. */
 #define RATE_INTERVAL_US	USECS_PER_SEC
 
-/* The relay's number of an event type; made when new. */
+/* Where an event type is in the array. */
+typedef struct TypeNumber
+{
+	char		event_type[HCE_MAX_EVENT_TYPE + 1]; /* hash key */
+	int			number;
+} TypeNumber;
+
+/* The entry of an event type in the table of numbers, made when new. */
+static TypeNumber *
+type_number(HceRelay *relay, const char *event_type, bool *found)
+{
+	if (relay->type_numbers == NULL)
+	{
+		HASHCTL		ctl;
+
+		memset(&ctl, 0, sizeof(ctl));
+		ctl.keysize = HCE_MAX_EVENT_TYPE + 1;
+		ctl.entrysize = sizeof(TypeNumber);
+		ctl.hcxt = relay->context;
+		relay->type_numbers = hash_create("hcevents event types", 64, &ctl,
+										  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	return hash_search(relay->type_numbers, event_type, HASH_ENTER, found);
+}
+
+/*
+ * The relay's number of an event type; made when new.
+ *
+ * Types are never forgotten: their counters are the product's memory of what
+ * was captured.  publish() takes any type, so there may be many; each costs
+ * about a kilobyte and a half here, and finding one stays cheap.
+ */
 int
 hce_relay_type(HceRelay *relay, const char *event_type, const char *topic)
 {
 	HceRelayType *type;
+	TypeNumber *entry;
+	bool		found;
 
-	for (int i = 0; i < relay->ntypes; i++)
-	{
-		if (strcmp(relay->types[i].event_type, event_type) == 0)
-			return i;
-	}
+	entry = type_number(relay, event_type, &found);
+	if (found)
+		return entry->number;
+	/* should memory run out below, the relay ends: no half entry is met */
+	entry->number = relay->ntypes;
 	if (relay->ntypes == relay->types_capacity)
 	{
 		relay->types_capacity = Max(16, relay->types_capacity * 2);
