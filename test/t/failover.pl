@@ -54,7 +54,7 @@ sub standby_ready
 		hce_wait_until(
 			sub {
 				ask($primary,
-					"SELECT state = 'streaming' AND sync_state = '$state' FROM pg_stat_replication"
+					"SELECT state = 'streaming' AND sync_state = '$state' AND replay_lsn >= pg_current_wal_flush_lsn() FROM pg_stat_replication"
 				) eq 't'
 				  && ask($standby,
 					q{SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name ~ '^hcevents_'}
@@ -71,6 +71,8 @@ sub rewind
 	my $dir = $old->data_dir;
 
 	copy("$dir/postgresql.conf", "$dir/../kept.conf");
+	# pg_rewind reads the timeline from the control file: else it does nothing
+	$primary->safe_psql('postgres', 'CHECKPOINT');
 	$old->command_ok(
 		[
 			'pg_rewind', '--target-pgdata', $dir, '--source-server',
