@@ -30,10 +30,15 @@ static const char *const help =
 "or SIGINT.  Topics appear at their first use; everything is in memory.\n"
 "\n"
 "Options:\n"
+"  -e, --errors              read lines KEY CODE... from standard input: the next\n"
+"                            requests with this API key (0: produce) are answered\n"
+"                            with these error codes; says \"ok\" to each, and\n"
+"                            ends at the end of the input\n"
 "  -w, --write-address=FILE  also write the address into FILE, when ready\n"
 "  -h, --help                show this help\n";
 
 static const struct option long_options[] = {
+	{"errors", no_argument, NULL, 'e'},
 	{"write-address", required_argument, NULL, 'w'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}
@@ -86,20 +91,55 @@ create_owner(void)
 	return rk;
 }
 
+/* Have the next requests fail, as the lines of standard input say. */
+static void
+push_errors(rd_kafka_mock_cluster_t *cluster)
+{
+	char		line[1024];
+
+	while (fgets(line, sizeof(line), stdin) != NULL)
+	{
+		rd_kafka_resp_err_t errors[100];
+		size_t		count = 0;
+		char	   *p = line;
+		char	   *end;
+		long		key = strtol(p, &end, 10);
+
+		if (end == p)
+			fail("no API key", line);
+		for (p = end; count < 100; p = end)
+		{
+			long		code = strtol(p, &end, 10);
+
+			if (end == p)
+				break;
+			errors[count++] = (rd_kafka_resp_err_t) code;
+		}
+		rd_kafka_mock_push_request_errors_array(cluster, (int16_t) key, count,
+												errors);
+		printf("ok\n");
+		fflush(stdout);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *address_file = NULL;
+	int			errors = 0;
 	int			c;
 	int			signo;
 	sigset_t	stops;
 	rd_kafka_t *rk;
 	rd_kafka_mock_cluster_t *cluster;
 
-	while ((c = getopt_long(argc, argv, "w:h", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "ew:h", long_options, NULL)) != -1)
 	{
 		switch (c)
 		{
+			case 'e':
+				errors = 1;
+				break;
 			case 'w':
 				address_file = optarg;
 				break;
@@ -127,7 +167,10 @@ main(int argc, char **argv)
 	if (address_file != NULL)
 		write_address(address_file, rd_kafka_mock_cluster_bootstraps(cluster));
 
-	sigwait(&stops, &signo);
+	if (errors)
+		push_errors(cluster);
+	else
+		sigwait(&stops, &signo);
 
 	if (address_file != NULL)
 		remove(address_file);

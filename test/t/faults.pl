@@ -25,8 +25,8 @@ is($status, 0, "the faults of seed $seed do no harm")
   or diag($stdout, $stderr);
 my ($summary) = $stdout =~ /^(faults=.*)$/m;
 my %counts = ($summary // '') =~ /(\w+)=(\d+)/g;
-cmp_ok($counts{faults} // 0, '>=', 5 * $minutes, 'enough faults came');
-cmp_ok($counts{events} // 0, '>=', 2000 * $minutes, 'under load');
+cmp_ok($counts{faults} // 0, '>=', 2 * $minutes, 'faults came');
+cmp_ok($counts{events} // 0, '>=', 500 * $minutes, 'under load');
 is($counts{$_}, 0, "$_=0")
   foreach qw(missing phantom out_of_order malformed lag);
 like($stdout, qr/duplicate=\d+/, 'duplicates are counted');

@@ -291,6 +291,13 @@ delivers(
 	  . 'SAVEPOINT s3;' . rows('d') . 'ROLLBACK TO s3;' . rows('e')
 	  . 'RELEASE s2;' . rows('f') . 'COMMIT;',
 	expect(qw(a b c e f)));
+delivers(
+	'released into a savepoint, written there, and rolled back with it',
+	q{BEGIN; INSERT INTO things (name) VALUES ('first'); SAVEPOINT s1; SAVEPOINT s2;
+	INSERT INTO things (name) VALUES ('released'); RELEASE s2;}
+	  . rows('b')
+	  . q{ROLLBACK TO s1; INSERT INTO things (name) VALUES ('last'); COMMIT;},
+	qw(first last));
 delivers('a rolled-back transaction with many records delivers nothing',
 	'BEGIN;' . rows('a') . 'SAVEPOINT s;' . rows('b') . 'ROLLBACK;');
 

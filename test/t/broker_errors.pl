@@ -1,0 +1,84 @@
+# Errors that a broker answers with: those that pass, those that seem final
+# and are not, and those that end the producer.  Whatever it was, everything
+# arrives, in order.
+#
+# The broker is librdkafka's mock cluster, which can be told what to answer; a
+# real one cannot.  It stores little and checks no sequences: what is lost or
+# doubled by a broker is for the other tests, which have a real one.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../lib";
+
+use HceTest;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my ($in, $out, $errors) = ('', '', '');
+my $broker = IPC::Run::start([ hce_program('hcevents-devbroker'), '--errors' ],
+	'<', \$in, '>', \$out, '2>', \$errors);
+
+sub answer
+{
+	my ($pattern) = @_;
+	my $deadline = time() + 30;
+	until ($out =~ /^$pattern\n/)
+	{
+		BAIL_OUT("the mock broker does not answer: $errors") if time() > $deadline;
+		$broker->pump_nb;
+		sleep(0.01);
+	}
+	chomp(my $line = $out);
+	$out = '';
+	return $line;
+}
+
+# What hce_node and hce_verify want to know of a Kafka.
+package MockKafka { sub bootstrap { return $_[0]{address}; } }
+my $kafka = bless { address => answer('\S+:\d+') }, 'MockKafka';
+
+my $node = hce_node('main', kafka => $kafka, conf => 'wal_level = replica');
+hce_patients($node);
+$node->safe_psql('postgres', q{INSERT INTO patients (name) VALUES ('first')});
+hce_flush($node);
+
+my %cases = (
+	'not the leader' => [ 6, 6, 6 ],
+	'timed out' => [ 7, 7 ],
+	'not enough replicas' => [ 19, 20, 19 ],
+	'no such topic, which is there' => [3],
+	'storage error' => [56],
+	'too large, then not' => [10],
+	'corrupt, then not' => [ 2, 2 ],
+	'invalid record, then not' => [87],
+	'all that pass' => [ 6, 7, 19, 20, 3 ],
+	'out of order sequence' => [45],
+	'invalid producer epoch' => [47],
+	'unknown producer' => [59],
+	'fatal, twice' => [ 45, 45 ]);
+foreach my $case (sort keys %cases)
+{
+	$in .= "0 @{ $cases{$case} }\n";
+	answer('ok');
+	# one transaction, and many small ones
+	$node->safe_psql('postgres', <<'SQL' . join '', map { "UPDATE patients SET name = 'v$_' WHERE id = 1;\n" } 1 .. 50);
+INSERT INTO patients (name) SELECT 'p' || n FROM generate_series(1, 200) n;
+UPDATE patients SET name = name || '!' WHERE id % 10 = 0;
+SQL
+	hce_flush($node);
+	hce_verify($node, $kafka,
+		arguments => ['--allow-duplicates'],
+		name => "$case: all arrived, in order");
+}
+is( hce_stats($node, 'captured - delivered'), 0, 'captured = delivered');
+is(hce_stats($node, 'dead'), 0, 'no error that passes made a dead letter');
+is( $node->safe_psql('postgres', 'SELECT restarts FROM hcevents.status'),
+	'0', 'the relay has dealt with all of it in one life');
+
+$node->stop;
+$broker->kill_kill(grace => 2);
+done_testing();
