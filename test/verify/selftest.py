@@ -133,7 +133,7 @@ class PlantedFaults(unittest.TestCase):
     def test_same_event_with_another_position(self):
         extra = self.history.again(2)
         extra['headers']['position'] = \
-            '0000000000000002-0000000000001003-00000000'
+            '0000000000000001-0000000000001004-00000000'
         self.messages.append(extra)
         self.assertTrue(self.expect(duplicate=1, conflicting=1).failed(None))
 
