@@ -586,16 +586,9 @@ take_foreign_rows(HceRelay *relay, HceParkTopic *park)
 	execute(&count_rows, &value);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		int			number = hce_relay_type(relay, text_string(column(i, 1, NULL)),
-											park->name);
-		HceRelayType *type = &relay->types[number];
-		int64		count = DatumGetInt64(column(i, 2, NULL));
-
-		park->rows += count;
+		/* the counters learn of them by hcevents.counter_changes */
+		park->rows += DatumGetInt64(column(i, 2, NULL));
 		park->bytes += DatumGetInt64(column(i, 3, NULL));
-		type->settled.parked += count;
-		type->settled.dead -= count;
-		type->to_publish = type->to_store = true;
 	}
 	if (park->rows > 0)
 		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING, "parked events to send again");
