@@ -133,22 +133,8 @@ is(scalar(grep { /copied/ } @{ content() }),
 	0, 'a copied database publishes nothing');
 is(scalar(grep { $_ eq 'renamed original' } @{ content() }),
 	1, 'the original goes on');
-ok( $node->poll_query_until(
-		'postgres', <<'SQL'), 'a copy without label has no relay, or a paused one');
-SELECT count(*) = 0 FROM hcevents.status
- WHERE datname = 'copy' AND (state, waiting_for) <> ('paused', 'copied database')
-SQL
-
-# The copy with a label, as a restored cluster or a copied directory has it
-
-$node->safe_psql('postgres', <<'SQL');
-SET allow_system_table_mods = on;
-INSERT INTO pg_catalog.pg_shseclabel
-SELECT oid, 'pg_database'::regclass, 'hcevents', 'on' FROM pg_database WHERE datname = 'copy';
-ALTER DATABASE copy SET hcevents.source = 'copy';
-SQL
 hce_wait_for_relay($node, 'paused', 'copy');
-insert('copy', 'copied');
+insert('copy', 'copied again');
 is( $node->safe_psql('postgres',
 		q{SELECT waiting_for FROM hcevents.status WHERE datname = 'copy'}),
 	'copied database',
