@@ -210,7 +210,7 @@ sub start
 	local $ENV{KAFKA_AUTO_CREATE} = ($options{auto_create} // 1) ? 'true' : 'false';
 	local $ENV{KAFKA_PARTITIONS} = $options{partitions} // 3;
 	local $ENV{KAFKA_LISTENERS} = $options{listeners} // '';
-	local $ENV{KAFKA_EXTRA} = $options{extra} // '';
+	local $ENV{KAFKA_EXTRA} = $options{extra} // $ENV{KAFKA_EXTRA} // '';
 	push @running, $self;
 	$self->call('start', $options{port} // ());
 	return $self;

@@ -154,7 +154,7 @@ file_is_wrong(
 $secure->write('client.properties', '');
 file_is_wrong(
 	"security.protocol=ssl\nssl.ca.location=" . $secure->path('missing.pem'),
-	qr/missing.pem/, 'an authority that is not there', undef, 'librdkafka');
+	qr/ssl.ca.location failed/, 'an authority that is not there', undef, 'librdkafka');
 file_is_wrong("sasl.password=$secret", qr/has mode 0640/, 'a mode too open',
 	0640);
 file_is_wrong("# $secret\0", qr/is not a text file/, 'a binary file');
