@@ -67,6 +67,8 @@ $node->safe_psql('postgres', 'SELECT hcevents.reset_stats()');
 ok( $node->poll_query_until('postgres',
 		"SELECT written > '$written' FROM hcevents.position"),
 	'the row is written meanwhile');
+# its commit is asynchronous: one that is not flushes it
+$node->safe_psql('postgres', 'CREATE TABLE written ()');
 is( $node->safe_psql('postgres',
 		"SELECT commit_lsn < '$after', restart_lsn < commit_lsn FROM hcevents.position"),
 	't|t',
