@@ -218,8 +218,9 @@ log_utility(PlannedStmt *pstmt, const char *queryString,
 			ParamListInfo params, QueryEnvironment *queryEnv,
 			DestReceiver *dest, QueryCompletion *qc)
 {
-	const CreateTrigStmt *create = IsA(pstmt->utilityStmt, CreateTrigStmt) &&
-		!IsBinaryUpgrade ? (const CreateTrigStmt *) pstmt->utilityStmt : NULL;
+	/* volatile for PG_TRY */
+	const CreateTrigStmt *volatile create =
+		IsA(pstmt->utilityStmt, CreateTrigStmt) && !IsBinaryUpgrade ? (const CreateTrigStmt *) pstmt->utilityStmt : NULL;
 	Attachment *before = create != NULL ? attachment_named(create) : NULL;
 	List	   *outer = dropped;
 	List	   *mine;
