@@ -4,7 +4,9 @@
 #
 # The broker is librdkafka's mock cluster, which can be told what to answer; a
 # real one cannot.  It stores little and checks no sequences: what is lost or
-# doubled by a broker is for the other tests, which have a real one.
+# doubled by a broker is for the other tests, which have a real one.  Nor does
+# it refuse what follows on a batch that it refused, as a real one does, so the
+# events linger, lest a second batch is under way when the first one fails.
 
 use strict;
 use warnings;
@@ -41,7 +43,10 @@ sub answer
 package MockKafka { sub bootstrap { return $_[0]{address}; } }
 my $kafka = bless { address => answer('\S+:\d+') }, 'MockKafka';
 
-my $node = hce_node('main', kafka => $kafka, conf => 'wal_level = replica');
+my $node = hce_node('main', kafka => $kafka, conf => <<'CONF');
+wal_level = replica
+hcevents.kafka_config = 'linger.ms=100'
+CONF
 hce_patients($node);
 $node->safe_psql('postgres', q{INSERT INTO patients (name) VALUES ('first')});
 hce_flush($node);
