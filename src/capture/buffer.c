@@ -208,6 +208,7 @@ hce_buffer_begin(HceTemplate *skeleton, TimestampTz now)
 	if (unlikely(buffer->nskeletons == MAX_SKELETONS ||
 				 buffer->nsegments == MAX_SEGMENTS))
 		hce_buffer_flush();
+	Assert(buffer->nskeletons < MAX_SKELETONS);
 	if (!buffer->open)
 		open_record(now);
 	if (skeleton->record != record_number)
@@ -346,6 +347,9 @@ hce_buffer_abort_sub(SubTransactionId subid)
 		buffer->nsegments--;
 		buffer->finished = buffer->segments[buffer->nsegments].offset;
 	}
+	/* skeletons of what is gone take room, which a flush would not give back */
+	if (buffer->nsegments == 0 && buffer->nskeletons > 0)
+		start_record();
 }
 
 /*

@@ -130,6 +130,22 @@ hce_journal_next_segment(HceJournalReader *reader, TransactionId *xid,
 }
 
 /*
+ * Whether the record's segments fill it exactly; the reader, just opened,
+ * stays where it is.  Their events are not looked at.
+ */
+bool
+hce_journal_segments_valid(const HceJournalReader *reader)
+{
+	HceJournalReader copy = *reader;
+	TransactionId xid;
+	uint32		nevents;
+
+	while (hce_journal_next_segment(&copy, &xid, &nevents))
+		;
+	return !hce_journal_malformed(&copy);
+}
+
+/*
  * Find the next event of the current segment.
  *
  * False at the end of the segment, or when the record is malformed.

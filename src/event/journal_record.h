@@ -135,6 +135,7 @@ extern bool hce_journal_next_segment(HceJournalReader *reader,
 									 TransactionId *xid, uint32 *nevents);
 extern bool hce_journal_next_event(HceJournalReader *reader,
 								   HceJournalEvent *event);
+extern bool hce_journal_segments_valid(const HceJournalReader *reader);
 extern bool hce_journal_malformed(const HceJournalReader *reader);
 extern bool hce_skeleton_parse(HceSlice bytes, HceSkeleton *skeleton);
 

@@ -269,8 +269,13 @@ hce_assembler_add(HceAssembler *assembler, XLogRecPtr lsn,
 	uint32		nevents;
 	uint32		number = 0;
 
-	if (!hce_journal_open(&reader, data, len))
+	if (!hce_journal_open(&reader, data, len) ||
+		!hce_journal_segments_valid(&reader))
+	{
+		if (reader.skeletons != NULL)
+			pfree(reader.skeletons);
 		return false;
+	}
 	record = make_record(assembler, &reader, lsn, len);
 	while (hce_journal_next_segment(&reader, &xid, &nevents))
 	{

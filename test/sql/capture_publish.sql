@@ -36,6 +36,21 @@ SELECT :'one' <> :'two' AND :'two' <> :'three' AS distinct_ids,
 SELECT pg_current_wal_insert_lsn() AS lsn \gset
 SELECT count(hcevents.publish('many.type_' || i, jsonb_build_object('i', i))) FROM generate_series(1, 1000) i;
 SELECT count(*), count(DISTINCT event_type), bool_and(event_type = 'many.type_' || (data::json->>'i')) AS right_types FROM seen(:'lsn');
+-- event types of a savepoint that was rolled back take no room: as many as a record has, and more
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+BEGIN;
+SAVEPOINT s;
+SELECT count(hcevents.publish('lost.' || repeat('x', 100) || i, '{}')) FROM generate_series(1, 256) i;
+ROLLBACK TO s;
+SELECT count(hcevents.publish('kept.type_' || i, jsonb_build_object('i', i))) FROM generate_series(1, 20) i;
+SAVEPOINT s2;
+SELECT count(hcevents.publish('kept.type_' || i, jsonb_build_object('i', i))) FROM generate_series(21, 300) i;
+RELEASE s2;
+SAVEPOINT s3;
+SELECT count(hcevents.publish('lost.again_' || i, '{}')) FROM generate_series(1, 3) i;
+ROLLBACK TO s3;
+COMMIT;
+SELECT count(*), count(DISTINCT event_type), bool_and(event_type = 'kept.type_' || (data::json->>'i')) AS right_types FROM seen(:'lsn');
 
 -- wrong arguments
 SELECT hcevents.publish(NULL, '{}');

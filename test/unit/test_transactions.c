@@ -590,7 +590,54 @@ mixed_with_crashes(void)
 		run_round(unit_chance(50) ? 50000 : 64 * 1024 * 1024, 150, 8);
 }
 
+/* A record of two segments of one event each. */
+static HceBytes
+two_segments(void)
+{
+	HceBytes	record;
+	int64		base_time = 0;
+
+	hce_bytes_init(&record, CurrentMemoryContext, 64);
+	hce_bytes_append(&record, "0123456789abcdef", 16);
+	hce_bytes_append(&record, &base_time, sizeof(base_time));
+	hce_bytes_append_varint(&record, 1);
+	hce_bytes_put_string(&record, (char *) templates[0].bytes, templates[0].len);
+	hce_bytes_append_varint(&record, 2);
+	for (TransactionId xid = 5; xid < 7; xid++)
+	{
+		hce_bytes_append(&record, &xid, sizeof(xid));
+		hce_bytes_append_varint(&record, xid);
+		hce_bytes_append_varint(&record, 1);
+		hce_bytes_put_string(&record, "\0\0\1x", 4);
+	}
+	return record;
+}
+
+/* Of a record that is cut off anywhere nothing is kept, and it is told. */
+static void
+damaged_record(void)
+{
+	MemoryContext context = stub_context_create();
+	HceAssembler *assembler = hce_assembler_create(context, 1000000, resolve, NULL);
+	size_t		chunks = stub_context_chunks(context);
+	HceBytes	record;
+
+	begin_round();
+	record = two_segments();
+	for (uint32 len = 0; len < record.used; len++)
+	{
+		CHECK(!hce_assembler_add(assembler, lsn, (char *) record.data, len));
+		CHECK(!hce_assembler_has_open(assembler));
+		CHECK_INT(stub_context_chunks(context), chunks);
+	}
+	CHECK(hce_assembler_add(assembler, lsn, (char *) record.data, (uint32) record.used));
+	CHECK(hce_assembler_has_open(assembler));
+	stub_context_delete(context);
+	stub_context_reset(CurrentMemoryContext);
+}
+
 const UnitTest transactions_tests[] = {
+	{"transactions: damaged record", damaged_record},
 	{"transactions: mixed", mixed_transactions},
 	{"transactions: with little memory", mixed_with_little_memory},
 	{"transactions: with crashes", mixed_with_crashes},
