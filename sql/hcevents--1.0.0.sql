@@ -242,10 +242,13 @@ CREATE TABLE hcevents.counter_changes (
     event_type text NOT NULL,
     topic text NOT NULL,
     dead bigint NOT NULL,
-    parked bigint NOT NULL
+    parked bigint NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
 );
 COMMENT ON TABLE hcevents.counter_changes IS
 'Events that were moved between dead letters and parked events by SQL functions, until the relay has taken them into hcevents.counters: what to add.';
+COMMENT ON COLUMN hcevents.counter_changes.id IS
+'A replica identity: without one the relay could not delete rows in a database with a publication of all tables.';
 
 CREATE TABLE hcevents.parked_store (
     timeline integer NOT NULL,

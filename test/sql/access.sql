@@ -121,6 +121,11 @@ SET session_replication_role = replica;
 DELETE FROM hcevents.attachment_log;
 RESET session_replication_role;
 
+-- the relay may delete from its tables, also when all tables are published
+SELECT oid::regclass AS without_replica_identity FROM pg_class c
+WHERE relnamespace = 'hcevents'::regnamespace AND relkind = 'r'
+	AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND indisprimary);
+
 REVOKE CREATE ON SCHEMA public FROM hce_attach;
 SELECT hcevents.revoke_access('hce_attach', 'attach');
 DROP ROLE hce_nothing, hce_watch, hce_monitor, hce_attach, hce_publish, hce_operate;
