@@ -138,6 +138,28 @@ note_change(void)
 }
 
 /*
+ * Put a hold on a database unless another command has one: that one must not
+ * lose it when ours fails first.  Returns the database's place, or NULL.
+ */
+static HceDatabase *
+take_hold(Oid dboid)
+{
+	HceDatabase *db;
+
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	db = hce_shared_find_or_add(dboid);
+	if (db != NULL && db->hold_pid == 0)
+	{
+		db->hold_pid = MyProcPid;
+		holding = true;
+		if (db->relay_latch != NULL)
+			SetLatch(db->relay_latch);
+	}
+	LWLockRelease(hce_shared->lock);
+	return db;
+}
+
+/*
  * Ask the relay of a database to leave and keep it away until this
  * transaction ends.  Waits at most HOLD_TIMEOUT_MS; when the relay does not
  * leave in that time the command goes on and says itself who is in the way.
@@ -152,27 +174,17 @@ hold_database(Oid dboid)
 	if (hce_shared == NULL || !OidIsValid(dboid))
 		return;
 	note_change();
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	db = hce_shared_find_or_add(dboid);
-	if (db != NULL)
-	{
-		db->hold_pid = MyProcPid;
-		holding = true;
-		if (db->relay_latch != NULL)
-			SetLatch(db->relay_latch);
-	}
-	LWLockRelease(hce_shared->lock);
 
 	/*
 	 * relay_pid is cleared before the process leaves the process array, where
 	 * the command will count it, so wait for that as well.
 	 */
-	while (db != NULL && GetCurrentTimestamp() < end)
+	while ((db = take_hold(dboid)) != NULL && GetCurrentTimestamp() < end)
 	{
 		pid_t		pid = db->relay_pid;
 
-		if (pid == 0 && (db->leaving_pid == 0 ||
-						 BackendPidGetProc(db->leaving_pid) == NULL))
+		if (db->hold_pid == MyProcPid && pid == 0 &&
+			(db->leaving_pid == 0 || BackendPidGetProc(db->leaving_pid) == NULL))
 			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 10, PG_WAIT_EXTENSION);
@@ -325,11 +337,14 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	if (hce_shared != NULL && IsA(statement, CreatedbStmt))
 		label_copy((CreatedbStmt *) statement);
 
-	/* its events are those of another transaction, so the hook of commit in
-	 * the capture side knows nothing of them */
+	/*
+	 * What it commits is the work of another transaction, so the callbacks at
+	 * commit know nothing of its events, or of an extension that it created.
+	 */
 	if (commit_prepared)
 	{
 		hce_shared_wake_relay();
+		hce_shared_wake_launcher();
 		hce_by_hand_commit_prepared();
 	}
 }

@@ -166,8 +166,17 @@ drop_orphan_slots(List *labelled)
 static void
 read_labels(void)
 {
+	static bool too_many = false;
 	List	   *oids = labelled_databases();
 	ListCell   *cell;
+
+	if (list_length(oids) > HCE_MAX_DATABASES && !too_many)
+		ereport(WARNING,
+				errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				errmsg("%d databases have hcevents, and a server can have relays for %d",
+					   list_length(oids), HCE_MAX_DATABASES),
+				errhint("Some of them deliver nothing, and keep no WAL: drop the extension where it is not needed."));
+	too_many = list_length(oids) > HCE_MAX_DATABASES;
 
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	foreach(cell, oids)
@@ -285,6 +294,7 @@ relay_ended(int i)
 {
 	HceDatabase *db = &hce_shared->databases[i];
 	TimestampTz now = GetCurrentTimestamp();
+	bool		gone;
 
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	db->restarts++;
@@ -312,8 +322,17 @@ relay_ended(int i)
 			db->next_start = TimestampTzPlusMilliseconds(now, started[i].delay_ms);
 			break;
 	}
+	gone = db->exit_reason == HCE_EXIT_GONE;
 	db->exit_reason = HCE_EXIT_ERROR;
 	LWLockRelease(hce_shared->lock);
+
+	/*
+	 * The label may stay behind, when the extension was dropped by a session
+	 * without our library; the slot must not.  Should there be a new
+	 * extension by now, its relay makes a slot by the row.
+	 */
+	if (gone)
+		(void) hce_slot_drop_orphan(db->dboid);
 }
 
 /*

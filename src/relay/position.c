@@ -24,10 +24,14 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "pgstat.h"
-#include "storage/lmgr.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/pg_lsn.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -36,6 +40,9 @@
 #include "relay/position.h"
 
 #define MAX_PARAMETERS 17
+
+/* How often a lock that is not free is tried. */
+#define LOCK_POLL_MS	20
 
 /* A statement that is prepared at its first use and kept for the process. */
 typedef struct Statement
@@ -102,15 +109,32 @@ static Statement insert_gap = {
  * DROP EXTENSION takes this lock first, so that the two wait for each other
  * here and nowhere else: once in their tables they would deadlock.  Returns
  * false when the extension is gone.
+ *
+ * That wait may last as long as somebody's transaction, while a checkpoint
+ * may wait for the slot that we hold.  A relay that was asked to end before
+ * the wait began ends here: only a wait that has begun is ended by SIGTERM.
  */
 static bool
 lock_extension(void)
 {
 	Oid			extension = get_extension_oid("hcevents", true);
+	LOCKTAG		tag;
 
 	if (!OidIsValid(extension))
 		return false;
-	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, extension, 0);
+	while (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		if (ShutdownRequestPending)
+			ereport(FATAL,
+					errcode(ERRCODE_ADMIN_SHUTDOWN),
+					errmsg("terminating the relay while DROP EXTENSION or ALTER EXTENSION runs"));
+		CHECK_FOR_INTERRUPTS();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 LOCK_POLL_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	AcceptInvalidationMessages();
 	return get_extension_oid("hcevents", true) == extension;
 }
 

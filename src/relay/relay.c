@@ -24,7 +24,6 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -371,8 +370,9 @@ turn(HceRelay *relay)
 	{
 		more = hce_relay_read(relay);
 		hce_relay_look_visible(relay);
-		hce_parking_turn(relay);
 		MemoryContextSwitchTo(relay->turn); /* a commit leaves it */
+		hce_parking_turn(relay);
+		MemoryContextSwitchTo(relay->turn);
 		more |= hce_drain_turn(relay);
 		MemoryContextSwitchTo(relay->turn);
 		more |= hce_relay_send(relay);
@@ -447,38 +447,6 @@ hce_relay_note_failure(HceDatabase *db)
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * Settings that a relay must have whatever ALTER DATABASE or ALTER ROLE say;
- * the same as autovacuum's, and no wait for synchronous standbys: the relay
- * would hang in it, and a lost row only means that it sends again.
- */
-static void
-override_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"synchronous_commit", "off"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_deferrable", "off"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"zero_damaged_pages", "off"},
-		{"session_replication_role", "origin"},
-		/* parked_store has no statistics to rely on, see parked_store.c */
-		{"enable_seqscan", "off"},
-		{"enable_sort", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-		{"jit", "off"},
-		{"row_security", "off"}
-	};
-
-	for (int i = 0; i < (int) lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 /* Main function of a relay; the argument is the database's oid. */
 void
 hce_relay_main(Datum arg)
@@ -495,9 +463,7 @@ hce_relay_main(Datum arg)
 	{
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 		hce_sync_wait_init();
-		override_settings();
-		SetConfigOption("application_name", "hcevents relay", PGC_USERSET, PGC_S_OVERRIDE);
-		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+		hce_relay_settings_override("hcevents relay");
 		run(hce_relay_start(my_database));
 	}
 	PG_CATCH();

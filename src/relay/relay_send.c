@@ -170,9 +170,9 @@ put_hex(char *dst, uint64 value, int digits)
 }
 
 /*
- * The position header: sorts as text in publication order as long as the
- * epoch has as many digits, which it keeps below ten changes of timeline; a
- * consumer compares the epoch as a number.
+ * The position header: sorts as text in publication order, since the epoch is
+ * 1 or, from the first change of timeline on, has nine or ten digits; a
+ * consumer that wants to be right also in 2031 compares it as a number.
  */
 static size_t
 format_position(char *dst, int epoch, HcePosition position)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * relay_settings.c
- *		Whether a relay's settings have changed under it.
+ *		The settings of a relay: those it must have, and whether others changed.
  *
  * A process reads the values of ALTER DATABASE ... SET when it connects and
  * never again, and those of the configuration file at SIGHUP.  A relay does
@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -101,4 +102,40 @@ hce_relay_settings_changed_in_catalog(void)
 
 	pfree(now);
 	return changed;
+}
+
+/*
+ * Settings that a worker on the relay's tables must have whatever ALTER
+ * DATABASE or ALTER ROLE say; the same as autovacuum's, and no wait for
+ * synchronous standbys: the relay would hang in it, and a lost row only means
+ * that it sends again.
+ */
+void
+hce_relay_settings_override(const char *name)
+{
+	static const char *const settings[][2] = {
+		{"role", "none"},
+		{"synchronous_commit", "off"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"zero_damaged_pages", "off"},
+		{"session_replication_role", "origin"},
+		/* parked_store has no statistics to rely on, see parked_store.c */
+		{"enable_seqscan", "off"},
+		{"enable_sort", "off"},
+		{"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		{"jit", "off"},
+		{"row_security", "off"},
+		{"search_path", "pg_catalog, pg_temp"}
+	};
+
+	for (int i = 0; i < (int) lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("application_name", name, PGC_SUSET, PGC_S_OVERRIDE);
 }

@@ -29,24 +29,31 @@
 /*
  * Record a stretch of journal that is lost, and begin behind it.  The gap is
  * durable before the relay goes on.
+ *
+ * A transaction that was settled in part may have lost its first events: what
+ * is left of it would be numbered anew, and as many skipped as were settled.
+ * So the gap takes all of it.
  */
 static void
 record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 {
+	HcePosition *settled = &relay->stored.settled;
 	XLogRecPtr	from = relay->stored.restart_lsn;
+	XLogRecPtr	behind = to;
 	XLogRecPtr	end;
 
+	if (settled->index > 0 && settled->lsn >= to)
+		behind = settled->lsn + 1;
 	ereport(WARNING,
 			errmsg("journal of database \"%s\" between %X/%X and %X/%X is lost: %s",
-				   relay->database, LSN_FORMAT_ARGS(from), LSN_FORMAT_ARGS(to), cause),
+				   relay->database, LSN_FORMAT_ARGS(from), LSN_FORMAT_ARGS(behind), cause),
 			errhint("Events committed there were not delivered; see hcevents.gaps."));
 	relay->stored.restart_lsn = to;
-	relay->stored.settled.lsn = Max(relay->stored.settled.lsn, to);
-	if (relay->stored.settled.lsn == to)
-		relay->stored.settled.index = 0;
+	if (settled->lsn < behind)
+		*settled = (HcePosition) {behind, 0};
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
-	hce_position_put_gap(from, to, relay->stored.written, cause);
+	hce_position_put_gap(from, behind, relay->stored.written, cause);
 	hce_position_put(&relay->stored);
 	end = hce_position_commit();
 	XLogFlush(end);
@@ -63,6 +70,7 @@ open_journal(HceRelay *relay)
 	bool		created;
 	const char *cause = "the replication slot was moved";
 	XLogRecPtr	kept = hce_slot_acquire(MyDatabaseId, &created);
+	XLogRecPtr	there;
 
 	if (created)
 		cause = "the replication slot was missing";
@@ -72,23 +80,19 @@ open_journal(HceRelay *relay)
 		kept = hce_slot_renew(MyDatabaseId);
 	}
 	relay->wal = hce_wal_reader_create(relay->context);
+
+	/* keep what the row needs, then look whether it is there */
 	if (kept > relay->stored.restart_lsn)
-	{
-		/* keep what the row needs, then look whether it is there */
 		hce_slot_advance(relay->stored.restart_lsn);
-		if (!hce_wal_reader_has(relay->stored.restart_lsn))
-		{
-			/* somebody may have moved the slot into the middle of a record */
-			kept = hce_wal_reader_find(relay->wal, kept);
-			record_gap(relay, kept, cause);
-			hce_slot_advance(kept);
-		}
-	}
-	else if (!hce_wal_reader_has(relay->stored.restart_lsn))
+	else
+		cause = "the WAL was removed";
+	there = hce_wal_reader_kept(relay->stored.restart_lsn);
+	if (there > relay->stored.restart_lsn)
 	{
-		kept = hce_wal_reader_find(relay->wal, GetRedoRecPtr());
-		record_gap(relay, kept, "the WAL was removed");
-		hce_slot_advance(kept);
+		/* a segment begins in the middle of a record as a rule */
+		there = hce_wal_reader_find(relay->wal, there);
+		record_gap(relay, there, cause);
+		hce_slot_advance(there);
 	}
 	hce_slot_drop_former(MyDatabaseId);
 	relay->slot_lsn = hce_slot_restart_lsn();
@@ -118,6 +122,17 @@ is_copy(const HceStoredPosition *stored, TimeLineID timeline)
 }
 
 /*
+ * The next epoch.  It must be above that of any server that has published for
+ * this database, also of one whose row never reached us before it was lost;
+ * hence the clock, in seconds since 2000, and not the next number.
+ */
+static int
+next_epoch(int epoch)
+{
+	return Max(epoch + 1, (int) (GetCurrentTimestamp() / USECS_PER_SEC));
+}
+
+/*
  * Make the row ours: a new timeline or directory begins a new epoch.  Durable
  * before anything is sent with it.  A restore to an earlier point is recorded
  * as a gap: what was committed after it may be in Kafka and is here no more.
@@ -132,7 +147,7 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 
 	if (stored->timeline != timeline ||
 		(stored->home != 0 && stored->home != hce_shared->home.id))
-		stored->epoch++;
+		stored->epoch = next_epoch(stored->epoch);
 	stored->timeline = timeline;
 	stored->home = hce_shared->home.id;
 	if (!hce_position_begin())
@@ -191,7 +206,7 @@ hce_relay_adopt(HceRelay *relay)
 	row->database_oid = MyDatabaseId;
 	row->timeline = GetWALInsertionTimeLine();
 	row->home = hce_shared->home.id;
-	row->epoch++;
+	row->epoch = next_epoch(row->epoch);
 	row->settled = row->sent = (HcePosition) {to, 0};
 	row->restart_lsn = to;
 	if (!hce_position_begin())
@@ -298,5 +313,12 @@ hce_relay_start(HceDatabase *shared)
 											hce_relay_resolve, relay);
 	hce_relay_restore_counters(relay);
 	hce_parking_start(relay);
+
+	/*
+	 * What cannot be written must be found before anything is sent, else each
+	 * life of a relay that fails at its row sends the same events again.
+	 */
+	if (relay->wal != NULL && !hce_relay_store(relay))
+		hce_relay_end(HCE_EXIT_GONE);
 	return relay;
 }

@@ -25,10 +25,10 @@
 #include "replication/slot.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "relay/relay.h"
+#include "relay/relay_settings.h"
 #include "relay/slot.h"
 
 /*
@@ -44,20 +44,20 @@ keep_wal(XLogRecPtr restart_lsn)
 
 	/* somebody moves it just now: the next worker will find it free */
 	if (hce_slot_in_use(MyDatabaseId))
-		return hce_wal_reader_has(restart_lsn);
+		return hce_wal_reader_kept(restart_lsn) == restart_lsn;
 
 	kept = hce_slot_acquire(MyDatabaseId, &created);
 	if (XLogRecPtrIsInvalid(kept))
 		kept = hce_slot_renew(MyDatabaseId);
 
 	/* backwards as well: the row is the authority, see slot.c */
-	has = hce_wal_reader_has(restart_lsn);
+	has = hce_wal_reader_kept(restart_lsn) == restart_lsn;
 	if (has && (created || kept > restart_lsn ||
 				kept / wal_segment_size != restart_lsn / wal_segment_size))
 	{
 		hce_slot_advance(restart_lsn);
 		/* it may have been removed before the slot kept it */
-		has = hce_wal_reader_has(restart_lsn);
+		has = hce_wal_reader_kept(restart_lsn) == restart_lsn;
 	}
 	hce_slot_drop_former(MyDatabaseId);
 	ReplicationSlotRelease();
@@ -114,8 +114,7 @@ hce_standby_main(Datum arg)
 	PG_TRY();
 	{
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
-		SetConfigOption("application_name", "hcevents standby", PGC_USERSET, PGC_S_OVERRIDE);
-		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+		hce_relay_settings_override("hcevents standby");
 		if (hce_position_load(&stored) == HCE_LOADED && RecoveryInProgress())
 			show(db, &stored, keep_wal(stored.restart_lsn));
 	}

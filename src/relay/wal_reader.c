@@ -32,6 +32,9 @@
 
 #define READ_AHEAD	(128 * 1024)
 
+/* What is kept of the buffer in which records are put together. */
+#define RECORD_BUFFER	(4 * 1024 * 1024)
+
 struct HceWalReader
 {
 	MemoryContext context;
@@ -198,32 +201,70 @@ hce_wal_reader_find(HceWalReader *reader, XLogRecPtr lsn)
 	return XLogRecPtrIsInvalid(lsn) ? GetXLogInsertRecPtr() : lsn;
 }
 
-/* Whether the segment of "lsn" is there, on whichever timeline of ours. */
-bool
-hce_wal_reader_has(XLogRecPtr lsn)
+/* Whether a segment is there, on whichever timeline of the history. */
+static bool
+has_segment(List *history, XLogSegNo segment)
 {
-	TimeLineID	timeline;
-	List	   *history;
 	ListCell   *cell;
-	XLogSegNo	segment;
-	bool		found = false;
 
-	if (RecoveryInProgress())
-		(void) GetXLogReplayRecPtr(&timeline);
-	else
-		timeline = GetWALInsertionTimeLine();
-	history = readTimeLineHistory(timeline);
-	XLByteToSeg(lsn, segment, wal_segment_size);
 	foreach(cell, history)
 	{
 		TimeLineHistoryEntry *entry = lfirst(cell);
 		char		path[MAXPGPATH];
 
 		XLogFilePath(path, entry->tli, segment, wal_segment_size);
-		found |= access(path, F_OK) == 0;
+		if (access(path, F_OK) == 0)
+			return true;
 	}
+	return false;
+}
+
+/*
+ * From where on all WAL is there, up to what is flushed: "lsn", or the start
+ * of the first segment behind the last one that is missing.  A crash while
+ * the server removes segments may leave a hole.
+ */
+XLogRecPtr
+hce_wal_reader_kept(XLogRecPtr lsn)
+{
+	TimeLineID	timeline;
+	XLogRecPtr	end;
+	List	   *history;
+	XLogSegNo	first;
+	XLogSegNo	segment;
+
+	if (RecoveryInProgress())
+		end = GetXLogReplayRecPtr(&timeline);
+	else
+	{
+		end = GetFlushRecPtr(NULL);
+		timeline = GetWALInsertionTimeLine();
+	}
+	if (lsn >= end)
+		return lsn;				/* none is needed yet */
+	history = readTimeLineHistory(timeline);
+	XLByteToSeg(lsn, first, wal_segment_size);
+	XLByteToPrevSeg(end, segment, wal_segment_size);
+	while (segment > first && has_segment(history, segment))
+		segment--;
+	if (!has_segment(history, segment))
+		XLogSegNoOffsetToRecPtr(segment + 1, 0, wal_segment_size, lsn);
 	list_free_deep(history);
-	return found;
+	return lsn;
+}
+
+/*
+ * The XLogReader puts a record that lies on several pages together in a
+ * buffer that never shrinks by itself, and any role can write a logical
+ * message of a gigabyte.  The decoded record is elsewhere.
+ */
+static void
+shrink_buffer(XLogReaderState *xlog)
+{
+	if (likely(xlog->readRecordBufSize <= RECORD_BUFFER))
+		return;
+	xlog->readRecordBuf = repalloc(xlog->readRecordBuf, RECORD_BUFFER);
+	xlog->readRecordBufSize = RECORD_BUFFER;
 }
 
 /*
@@ -244,6 +285,7 @@ hce_wal_reader_next(HceWalReader *reader)
 	{
 		reader->last = reader->xlog->ReadRecPtr;
 		reader->end = reader->xlog->EndRecPtr;
+		shrink_buffer(reader->xlog);
 		return reader->xlog;
 	}
 	if (message != NULL)

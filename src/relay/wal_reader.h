@@ -15,7 +15,7 @@ typedef struct HceWalReader HceWalReader;
 extern HceWalReader *hce_wal_reader_create(MemoryContext context);
 extern void hce_wal_reader_seek(HceWalReader *reader, XLogRecPtr lsn);
 extern XLogRecPtr hce_wal_reader_find(HceWalReader *reader, XLogRecPtr lsn);
-extern bool hce_wal_reader_has(XLogRecPtr lsn);
+extern XLogRecPtr hce_wal_reader_kept(XLogRecPtr lsn);
 extern XLogReaderState *hce_wal_reader_next(HceWalReader *reader);
 extern XLogRecPtr hce_wal_reader_refresh(HceWalReader *reader);
 extern XLogRecPtr hce_wal_reader_last(const HceWalReader *reader);

@@ -131,8 +131,8 @@ sub fail_over
 	$load->finish;
 	is($load->result(0), 0, 'the load goes on there') or diag($err);
 	hce_flush($primary);
-	is(ask($primary, 'SELECT epoch FROM hcevents.position'),
-		$epoch + 1, 'the epoch has grown once');
+	cmp_ok(ask($primary, 'SELECT epoch FROM hcevents.position'),
+		'>', $epoch, 'the epoch has grown');
 	is(ask($primary, 'SELECT count(*) FROM hcevents.gaps'), '0', 'no gap');
 	rewind($standby);
 	return;

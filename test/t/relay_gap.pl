@@ -189,6 +189,54 @@ is( $node->safe_psql('postgres',
 		"SELECT count(*), bool_or(id = 4 AND from_lsn = '$lsn') FROM hcevents.gaps"),
 	'4|t', 'with a gap from there');
 
+# A gap that takes the first records of a transaction that was settled in part
+
+my ($part, $commit_lsn);
+{
+	my @switch = (@fill) x 2;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+	$node->restart;
+	$node->safe_psql('postgres', 'CREATE EXTENSION pg_walinspect');
+	my $from = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+	my $session = $node->background_psql('postgres');
+	$session->query_safe('SET client_min_messages = error;');
+	$session->query_safe(q{BEGIN; INSERT INTO things (name) SELECT 'part one' FROM generate_series(1, 1000);});
+	$node->safe_psql('postgres', $_) foreach @switch;
+	$session->query_safe(q{INSERT INTO things (name) SELECT 'part two' FROM generate_series(1, 1000);});
+	my $xid = $session->query_safe('SELECT pg_current_xact_id();');
+	my $before = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+	$session->query_safe('COMMIT;');
+	$session->quit;
+	$node->safe_psql('postgres', q{INSERT INTO filler VALUES (1)});
+	$commit_lsn = $node->safe_psql('postgres', <<"SQL");
+SELECT start_lsn FROM pg_get_wal_records_info_till_end_of_wal('$before')
+ WHERE resource_manager = 'Transaction' AND record_type LIKE 'COMMIT%' AND xid = '$xid' LIMIT 1
+SQL
+	# as if 500 of it had been acknowledged
+	$node->safe_psql('postgres', <<"SQL");
+UPDATE hcevents.position SET restart_lsn = '$from', commit_lsn = '$commit_lsn',
+	event_index = 500, sent_lsn = '$commit_lsn', sent_index = 500
+SQL
+	$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
+	# what the first half needs goes, what the second needs stays
+	my $keep = $node->safe_psql('postgres', "SELECT pg_walfile_name('$before')");
+	$node->stop;
+	foreach my $file (glob $node->data_dir . '/pg_wal/0*')
+	{
+		unlink $file if $file =~ /([0-9A-F]{24})$/ && $1 lt $keep;
+	}
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'hcevents'");
+	$node->start;
+}
+insert('after the parts');
+hce_flush($node, 'postgres', $flush_time);
+$part = () = join("\n", map { $_->{value} } $kafka->messages('healthcore.thing')) =~ /part (?:one|two)/g;
+is($part, 0, 'nothing of a transaction that lost its head is delivered');
+is( $node->safe_psql('postgres',
+		"SELECT to_lsn > '$commit_lsn' FROM hcevents.gaps ORDER BY id DESC LIMIT 1"),
+	't', 'all of it is in the gap');
+is(unique_names()->[-1], 'after the parts', 'and what follows is delivered');
+
 # The slot was invalidated
 
 $node->append_conf('postgresql.conf', 'max_slot_wal_keep_size = 1MB');
@@ -205,12 +253,12 @@ ok($goes_on, 'delivery goes on after the slot was invalidated')
 		'SELECT state, waiting_for, last_error FROM hcevents.status'));
 is( $node->safe_psql('postgres',
 		'SELECT max(id), (SELECT cause FROM hcevents.gaps ORDER BY id DESC LIMIT 1) FROM hcevents.gaps'),
-	'5|the replication slot was invalidated (max_slot_wal_keep_size)', 'with a gap of its own');
+	'6|the replication slot was invalidated (max_slot_wal_keep_size)', 'with a gap of its own');
 is($node->safe_psql('postgres', 'SELECT gaps FROM hcevents.status'),
-	'4', 'status counts what nobody has acknowledged');
+	'5', 'status counts what nobody has acknowledged');
 @warnings = grep { /WARNING:.*journal of database "postgres" between/ }
   split /\n/, slurp_file($node->logfile);
-is(scalar @warnings, 5, 'and there was a WARNING for each');
+is(scalar @warnings, 6, 'and there was a WARNING for each');
 
 unlike(
 	slurp_file($node->logfile),

@@ -116,5 +116,15 @@ is_deeply(
 	'transactions come in the order of their commits');
 is(hce_stats($node, 'captured - delivered'), 0, 'captured = delivered');
 
+# A message that is not ours, which any role can write
+
+$before = relay_rss();
+$node->safe_psql('postgres',
+	q{SELECT pg_logical_emit_message(false, 'any', repeat('x', 300000000))});
+$node->safe_psql('postgres', q{INSERT INTO things (name, n) VALUES ('after', 1)});
+hce_flush($node);
+cmp_ok(relay_rss() - $before, '<', 32,
+	'a large message of others is not kept in memory');
+
 $node->stop;
 done_testing();

@@ -71,8 +71,8 @@ is( $restored->safe_psql('postgres',
 		q{SELECT count(*) FROM hcevents.gaps WHERE cause = 'the database was restored to an earlier point'}
 	),
 	'1', 'the restore is recorded once');
-is($restored->safe_psql('postgres', 'SELECT epoch FROM hcevents.position'),
-	$epoch + 1, 'the epoch has grown');
+cmp_ok($restored->safe_psql('postgres', 'SELECT epoch FROM hcevents.position'),
+	'>', $epoch, 'the epoch has grown');
 like(
 	slurp_file($restored->logfile),
 	qr/WARNING:  database "postgres" was restored to an earlier point/,

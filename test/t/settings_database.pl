@@ -226,6 +226,24 @@ $node->safe_psql('gamma',
 hce_flush($node, 'gamma');
 is_deeply(content('gamma.thing.created'), [], 'off in a session captures nothing');
 
+# The relay is nobody else, whatever sessions of its database are
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE ROLE app_owner;
+ALTER DATABASE gamma SET role = app_owner;
+ALTER DATABASE gamma SET statement_timeout = '1ms';
+SQL
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(relay_pid) FROM hcevents.status WHERE datname = 'gamma'});
+ok( hce_wait_until(
+		sub {
+			$node->safe_psql('postgres',
+				q{SELECT restarts > 0 AND state = 'streaming' AND relay_pid IS NOT NULL FROM hcevents.status WHERE datname = 'gamma'}
+			) eq 't';
+		},
+		60),
+	'ALTER DATABASE SET role does not stop the relay');
+$node->safe_psql('postgres', "ALTER DATABASE gamma RESET $_") foreach qw(role statement_timeout);
+
 # Who may
 
 $node->safe_psql('postgres', 'CREATE ROLE nobody_special');

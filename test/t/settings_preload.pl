@@ -116,5 +116,26 @@ is_deeply(
 is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.gaps'),
 	'0', 'without a gap');
 
+# Dropped by a session that never loaded the library: nobody is told
+
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
+$node->safe_psql('postgres', 'DROP EXTENSION hcevents CASCADE');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'hcevents%'}),
+	'1', 'the slot stays');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'hcevents'");
+$node->restart;
+ok( $node->poll_query_until(
+		'postgres', q{SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name LIKE 'hcevents%'}),
+	'until the launcher finds that the extension is gone');
+$node->safe_psql('postgres', <<'SQL');
+CREATE EXTENSION hcevents;
+SELECT hcevents.attach('things', 'thing', '{name}');
+INSERT INTO things (name) VALUES ('created again');
+SQL
+hce_flush($node);
+is( decode_json(($kafka->messages('healthcore.thing.created'))[-1]->{value})->{data}{name},
+	'created again', 'a new extension delivers');
+
 $node->stop;
 done_testing();
