@@ -16,6 +16,8 @@
 #define EXIT_USAGE		2
 #define EXIT_TIMED_OUT	3
 
+#define METADATA_MS		5000	/* one question to the brokers */
+
 /* What the command line and the environment ask for. */
 typedef struct ConsumeOptions
 {
@@ -49,6 +51,30 @@ typedef struct Partitions
 	int			count;
 	int			last_found;		/* events come in runs of one partition */
 } Partitions;
+
+typedef struct Consumer
+{
+	ConsumeOptions options;
+	rd_kafka_t *rk;
+	Partitions	partitions;
+	char	  **old_topics;		/* those that existed when we started */
+	int			nold_topics;
+	bool		started;		/* topics and ends at the start are known */
+	bool		complained;		/* about the brokers, since the last event */
+	int64_t		printed;
+	double		started_at;
+	double		next_discovery;
+	double		next_commit;
+} Consumer;
+
+/* hcevents_consume.c */
+extern double consume_now(void);
+
+/* consume_topics.c */
+extern void consume_discover(Consumer *consumer);
+extern void consume_start_young_topics(Consumer *consumer,
+									   rd_kafka_topic_partition_list_t *assigned);
+extern void consume_learn_from_group(Consumer *consumer);
 
 /* consume_options.c */
 extern void consume_options_parse(ConsumeOptions *options, int argc,

@@ -28,27 +28,9 @@
 #include "consume.h"
 
 #define POLL_MS				100
-#define METADATA_MS			5000	/* one question to the brokers */
-#define DISCOVER_FAST		1.0		/* seconds, while a topic is missing */
-#define DISCOVER_SLOW		30.0	/* seconds, to see added partitions */
 #define COMMIT_INTERVAL		1.0		/* seconds */
 #define CLOSE_SECONDS		10		/* a dead broker must not keep us */
 #define OUTPUT_BUFFER		(256 * 1024)
-
-typedef struct Consumer
-{
-	ConsumeOptions options;
-	rd_kafka_t *rk;
-	Partitions	partitions;
-	char	  **old_topics;		/* those that existed when we started */
-	int			nold_topics;
-	bool		started;		/* topics and ends at the start are known */
-	bool		complained;		/* about the brokers, since the last event */
-	int64_t		printed;
-	double		started_at;
-	double		next_discovery;
-	double		next_commit;
-} Consumer;
 
 static volatile sig_atomic_t stop_requested = 0;
 static const char *fatal_reason = NULL;
@@ -67,8 +49,8 @@ on_alarm(int signo)
 	_exit(EXIT_SUCCESS);
 }
 
-static double
-now(void)
+double
+consume_now(void)
 {
 	struct timespec ts;
 
@@ -161,55 +143,6 @@ commit_printed(Consumer *consumer, bool wait)
 	rd_kafka_topic_partition_list_destroy(offsets);
 }
 
-static bool
-existed_at_start(const Consumer *consumer, const char *topic)
-{
-	for (int i = 0; i < consumer->nold_topics; i++)
-	{
-		if (strcmp(consumer->old_topics[i], topic) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void
-remember_old_topic(Consumer *consumer, const char *topic)
-{
-	char	   *copy = consume_alloc(NULL, strlen(topic) + 1);
-
-	strcpy(copy, topic);
-	consumer->old_topics = consume_alloc(consumer->old_topics, sizeof(char *) *
-										 (size_t) (consumer->nold_topics + 1));
-	consumer->old_topics[consumer->nold_topics++] = copy;
-}
-
-/*
- * Give assigned partitions of a topic that is younger than this program, and
- * that the group has no offset of, their beginning: "latest" would skip the
- * events that were there before the group noticed the topic.
- *
- * Runs in the main thread, inside rd_kafka_consumer_poll().
- */
-static void
-start_young_topics(Consumer *consumer,
-				   rd_kafka_topic_partition_list_t *assigned)
-{
-	rd_kafka_topic_partition_list_t *known;
-
-	known = rd_kafka_topic_partition_list_copy(assigned);
-	if (rd_kafka_committed(consumer->rk, known, METADATA_MS) ==
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		for (int i = 0; i < assigned->cnt; i++)
-		{
-			if (known->elems[i].offset == RD_KAFKA_OFFSET_INVALID &&
-				!existed_at_start(consumer, known->elems[i].topic))
-				assigned->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
-		}
-	}
-	rd_kafka_topic_partition_list_destroy(known);
-}
-
 /* Runs in the main thread, inside rd_kafka_consumer_poll() or _close(). */
 static void
 on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t error,
@@ -219,7 +152,7 @@ on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t error,
 
 	if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
 	{
-		start_young_topics(consumer, assigned);
+		consume_start_young_topics(consumer, assigned);
 		rd_kafka_assign(rk, assigned);
 		return;
 	}
@@ -314,100 +247,6 @@ create_consumer(Consumer *consumer)
 	rd_kafka_poll_set_consumer(consumer->rk);
 }
 
-/*
- * Note one partition that metadata shows for the first time.  Returns false
- * when the broker could not tell its end; then it is asked again later.
- */
-static bool
-add_partition(Consumer *consumer, const char *topic, int32_t id)
-{
-	int64_t		low = 0,
-				high = 0;
-
-	if (consumer->options.until_end && !consumer->started &&
-		rd_kafka_query_watermark_offsets(consumer->rk, topic, id, &low, &high,
-										 METADATA_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
-		return false;
-	partitions_get(&consumer->partitions, topic, id)->end =
-		high > low ? high : 0;
-	return true;
-}
-
-/*
- * Without a group: read every known partition, those that are new from where
- * the options say, the others from where they are.
- */
-static void
-assign_everything(Consumer *consumer)
-{
-	const Partitions *partitions = &consumer->partitions;
-	rd_kafka_topic_partition_list_t *list;
-
-	list = rd_kafka_topic_partition_list_new(partitions->count);
-	for (int i = 0; i < partitions->count; i++)
-	{
-		const Partition *partition = &partitions->items[i];
-		rd_kafka_topic_partition_t *element;
-
-		element = rd_kafka_topic_partition_list_add(list, partition->topic,
-													partition->id);
-		if (partition->next >= 0)
-			element->offset = partition->next;
-		else if (consumer->options.from_beginning ||
-				 !existed_at_start(consumer, partition->topic))
-			element->offset = RD_KAFKA_OFFSET_BEGINNING;
-		else
-			element->offset = RD_KAFKA_OFFSET_END;
-	}
-	rd_kafka_assign(consumer->rk, list);
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
-/*
- * Look which of our topics and partitions exist.
- *
- * The first look that succeeds decides what existed at the start and where
- * --until-end stops; before it nothing is consumed.
- */
-static void
-discover(Consumer *consumer)
-{
-	const struct rd_kafka_metadata *metadata;
-	int			known_before = consumer->partitions.count;
-	int			topics_found = 0;
-	bool		complete = true;
-
-	consumer->next_discovery = now() + DISCOVER_FAST;
-	if (rd_kafka_metadata(consumer->rk, 1, NULL, &metadata, METADATA_MS) !=
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-		return;
-
-	for (int t = 0; t < metadata->topic_cnt; t++)
-	{
-		const rd_kafka_metadata_topic_t *topic = &metadata->topics[t];
-
-		if (!consume_topic_is_named(&consumer->options, topic->topic) ||
-			topic->partition_cnt == 0)
-			continue;
-		topics_found++;
-		for (int p = 0; p < topic->partition_cnt; p++)
-			complete &= add_partition(consumer, topic->topic,
-									  topic->partitions[p].id);
-		if (!consumer->started && !existed_at_start(consumer, topic->topic))
-			remember_old_topic(consumer, topic->topic);
-	}
-	rd_kafka_metadata_destroy(metadata);
-
-	if (!complete)
-		return;
-	if (topics_found == consumer->options.ntopics)
-		consumer->next_discovery = now() + DISCOVER_SLOW;
-	if (consumer->options.group == NULL &&
-		consumer->partitions.count > known_before)
-		assign_everything(consumer);
-	consumer->started = true;
-}
-
 static void
 subscribe(Consumer *consumer)
 {
@@ -419,36 +258,6 @@ subscribe(Consumer *consumer)
 		rd_kafka_topic_partition_list_add(list, options->topics[i],
 										  RD_KAFKA_PARTITION_UA);
 	rd_kafka_subscribe(consumer->rk, list);
-	rd_kafka_topic_partition_list_destroy(list);
-}
-
-/*
- * In a group other members may have read what is missing here: a partition
- * whose committed offset has reached the end is done as well.
- */
-static void
-learn_from_group(Consumer *consumer)
-{
-	Partitions *partitions = &consumer->partitions;
-	rd_kafka_topic_partition_list_t *list;
-
-	list = rd_kafka_topic_partition_list_new(partitions->count);
-	for (int i = 0; i < partitions->count; i++)
-		rd_kafka_topic_partition_list_add(list, partitions->items[i].topic,
-										  partitions->items[i].id);
-	if (rd_kafka_committed(consumer->rk, list, METADATA_MS) ==
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		for (int i = 0; i < list->cnt; i++)
-		{
-			Partition  *partition = partitions_get(partitions,
-												   list->elems[i].topic,
-												   list->elems[i].partition);
-
-			if (list->elems[i].offset >= partition->end)
-				partition->end = 0;
-		}
-	}
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -513,7 +322,7 @@ static bool
 is_timed_out(const Consumer *consumer)
 {
 	return consumer->options.timeout > 0 &&
-		now() > consumer->started_at + consumer->options.timeout;
+		consume_now() > consumer->started_at + consumer->options.timeout;
 }
 
 /*
@@ -523,7 +332,7 @@ is_timed_out(const Consumer *consumer)
 static void
 do_chores(Consumer *consumer)
 {
-	double		time = now();
+	double		time = consume_now();
 
 	flush_output();
 	if (time >= consumer->next_commit)
@@ -531,14 +340,14 @@ do_chores(Consumer *consumer)
 		commit_printed(consumer, false);
 		if (consumer->options.group != NULL && consumer->options.until_end &&
 			consumer->started)
-			learn_from_group(consumer);
+			consume_learn_from_group(consumer);
 		consumer->next_commit = time + COMMIT_INTERVAL;
 	}
 	if (time >= consumer->next_discovery)
 	{
 		bool		first = !consumer->started;
 
-		discover(consumer);
+		consume_discover(consumer);
 		if (first && consumer->started && consumer->options.group != NULL)
 			subscribe(consumer);
 	}
@@ -554,7 +363,7 @@ consume(Consumer *consumer)
 		rd_kafka_message_t *message;
 
 		message = rd_kafka_consumer_poll(consumer->rk, 0);
-		if (message == NULL || now() >= consumer->next_commit)
+		if (message == NULL || consume_now() >= consumer->next_commit)
 		{
 			do_chores(consumer);
 			if (is_finished(consumer) && message == NULL)
@@ -602,7 +411,7 @@ main(int argc, char **argv)
 	consume_options_parse(&consumer.options, argc, argv);
 	handle_signals();
 	setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
-	consumer.started_at = now();
+	consumer.started_at = consume_now();
 	create_consumer(&consumer);
 
 	status = consume(&consumer);

@@ -5,7 +5,7 @@
 
 TOOLS_LIBS = -lrdkafka -lpthread
 CONSUME_SRCS = src/tools/hcevents_consume.c src/tools/consume_options.c \
-	src/tools/partitions.c
+	src/tools/consume_topics.c src/tools/partitions.c
 
 all: hcevents-consume hcevents-devbroker
 
