@@ -89,6 +89,8 @@ ask(q{SELECT hcevents.resume('thing.created')});
 turn();
 is(mode(), 'parking', 'nothing is sent from the table while they are');
 $proxy->network('pass');
+reach('SELECT NOT EXISTS (SELECT FROM hcevents.topic_modes)', 'the topic is direct again');
+is(parked(), '', 'when it has no row left');
 hce_flush($node);
 is_deeply([ ids() ], [ 1 .. 16 ], 'all arrive, once and in order');
 
