@@ -10,6 +10,10 @@
 #
 # Servers are stopped when the test ends, however it ends.  Nothing here
 # sleeps for luck: each wait has a condition and a time-out.
+#
+# HCE_TEST_PATIENCE multiplies these time-outs: above 1 for a slow build, below
+# where a failure is expected.  HCE_TEST_FIRST=1 ends a test at the first
+# assertion that fails.
 package HceTest;
 
 use strict;
@@ -28,6 +32,24 @@ our @EXPORT = qw(hce_node hce_patients hce_flush hce_stats hce_program
   hce_wait_until hce_wait_for_relay hce_relay_pid hce_run hce_verify
   hce_top);
 
+# What stops the servers is an END block.
+$SIG{TERM} = sub { exit 1 };
+
+my $patience = $ENV{HCE_TEST_PATIENCE} // 1;
+$PostgreSQL::Test::Utils::timeout_default *= $patience;
+
+if ($ENV{HCE_TEST_FIRST})
+{
+	no warnings 'redefine';
+	my $ok = \&Test::Builder::ok;
+	*Test::Builder::ok = sub {
+		local $Test::Builder::Level = $Test::Builder::Level + 1;
+		my $passed = $ok->(@_);
+		BAIL_OUT('the first failure') if !$passed;
+		return $passed;
+	};
+}
+
 # The root of the sources, from where this file is.
 my $top = abs_path(dirname(__FILE__) . '/../..');
 
@@ -41,11 +63,11 @@ sub hce_program
 }
 
 # Call $condition until it returns true, and return that; undef after
-# $timeout seconds.
+# $timeout seconds (times HCE_TEST_PATIENCE).
 sub hce_wait_until
 {
 	my ($condition, $timeout) = @_;
-	my $deadline = time() + ($timeout // 60);
+	my $deadline = time() + ($timeout // 60) * $patience;
 	my $pause = 0.01;
 
 	while (1)
@@ -123,13 +145,13 @@ sub hce_flush
 {
 	my ($node, $database, $timeout) = @_;
 	$database //= 'postgres';
-	$timeout //= '120 s';
-	my $flushed =
-	  $node->safe_psql($database, "SELECT hcevents.flush('$timeout')");
+	my ($seconds) = ($timeout // '120 s') =~ /^(\d+) s$/;
+	my $flushed = $node->safe_psql($database,
+		sprintf q{SELECT hcevents.flush('%g s')}, $seconds * $patience);
 	# a parked event is settled, but not yet delivered
 	$flushed = 'parked'
 	  if $flushed eq 't'
-	  && !hce_wait_until(sub { hce_stats($node, 'parked', $database) == 0 }, $timeout =~ /(\d+)/);
+	  && !hce_wait_until(sub { hce_stats($node, 'parked', $database) == 0 }, $seconds);
 	is($flushed, 't', "everything in $database is delivered")
 	  or diag(
 		$node->safe_psql($database, 'SELECT * FROM hcevents.status'));

@@ -111,6 +111,12 @@ INSERT INTO patients SELECT i, repeat('z', 100), NULL FROM generate_series(12001
 SAVEPOINT c;
 DELETE FROM patients WHERE id > 11000;
 ROLLBACK TO c;
+SAVEPOINT d;
+SAVEPOINT e;
+INSERT INTO patients VALUES (13001, 'e', NULL);
+RELEASE e;
+INSERT INTO patients SELECT i, repeat('d', 100), NULL FROM generate_series(13002, 14000) i;
+ROLLBACK TO d;
 COMMIT;
 SELECT committed, event_type, left(data->>'name', 1) AS name, count(*), count(DISTINCT key), min(key), max(key) FROM seen(:'lsn') WHERE committed GROUP BY 1, 2, 3 ORDER BY 2, 3;
 SELECT count(*) = count(DISTINCT event_id) AS ids_are_distinct, count(*) FILTER (WHERE NOT committed) > 0 AS some_were_flushed_early FROM hce_captured(:'lsn');

@@ -42,6 +42,8 @@ sub ids
 sub crash
 {
 	$node->stop('immediate');
+	# what the network holds back is gone with it
+	$proxy->network('cut');
 	$proxy->network('pass');
 	$node->start;
 	return hce_flush($node);
@@ -87,8 +89,13 @@ ok( $node->poll_query_until('postgres',
 		'SELECT event_index > 0 FROM hcevents.position'),
 	'the position is inside a transaction');
 $proxy->network('hole');
+ok( $node->poll_query_until('postgres', <<'SQL'),
+SELECT event_index = (SELECT sum(delivered) - 100 FROM hcevents.delivery_stats) FROM hcevents.position
+SQL
+	'it covers all that was acknowledged');
 my $index = $node->safe_psql('postgres', 'SELECT event_index FROM hcevents.position');
 cmp_ok($index, '<', $rows, "it is at event $index of $rows");
+$node->safe_psql('postgres', 'CREATE TABLE flushed ()');
 crash();
 is_deeply([ ids() ], [ 1 .. 101 + $rows ],
 	'not one event is skipped, and first deliveries are in order');
