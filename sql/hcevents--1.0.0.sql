@@ -1174,9 +1174,36 @@ BEGIN
                WHEN 'paused' THEN 'hcevents.resume() lets it go on. A copied database or data directory publishes nothing, so that it cannot be taken for the original: if this one replaces the original, or is to be one of its own, hcevents.resume() makes it so; for a data directory that was moved ALTER DATABASE ... SET hcevents.detect_copies = off takes it for the original. If it is to publish nothing, drop the extension here.'
                WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
                WHEN 'standby' THEN 'The primary delivers; this server goes on from its position after a promotion.'
-               WHEN 'failed' THEN 'The launcher starts it again; the server log says why it ended.'
-               WHEN 'stopped' THEN 'See the check "launcher" and the server log.'
+               WHEN 'failed' THEN
+                   CASE WHEN relay.waiting_for LIKE '%max_worker_processes%'
+                       THEN 'Raise max_worker_processes and restart the server, or end background workers that are not needed.'
+                        WHEN relay.waiting_for LIKE '%max_replication_slots%'
+                       THEN 'Drop a replication slot that nobody needs, or raise max_replication_slots and restart the server.'
+                       ELSE 'The launcher starts it again; the server log says why it ended.' END
+               WHEN 'stopped' THEN
+                   CASE WHEN relay.waiting_for IS NULL
+                       THEN 'See the check "launcher" and the server log.'
+                       ELSE 'The relay starts when what it waits for has come.' END
            END;
+
+    /* A database that nobody can connect to is seen from another one only. */
+    RETURN QUERY
+    SELECT 'other_relays',
+           CASE WHEN s.names IS NULL THEN 'ok' ELSE 'error' END,
+           coalesce('no relay runs for: ' || s.names,
+                    'no other database with hcevents lacks its relay'),
+           CASE WHEN s.names IS NOT NULL
+               THEN 'Their WAL is kept and not bounded by hcevents.max_retained_wal. The server log says what to do: "no relay runs for database".'
+           END
+    FROM (SELECT string_agg(format('%s (waits for %s%s)', o.datname,
+                                o.waiting_for,
+                                ', ' || pg_size_pretty(o.retained_wal_bytes)
+                                || ' of WAL retained'), ', '
+                            ORDER BY o.datname) AS names
+          FROM hcevents.status AS o
+          WHERE o.datname <> current_database() AND o.relay_pid IS NULL
+              AND o.state IN ('stopped', 'failed')
+              AND o.waiting_for IS NOT NULL) AS s;
 END
 $$;
 COMMENT ON FUNCTION hcevents.check_relay() IS

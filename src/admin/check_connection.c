@@ -5,7 +5,9 @@
  *
  * Looks at the settings of this session and their file, without Kafka: what
  * is wrong with them, and whether they let patient data go over a network in
- * the clear.  Names files, lines and options, never a value of the file.
+ * the clear, or ask for what this librdkafka cannot do.  It is asked for its
+ * version and nothing else, since this runs in a user's backend.  Names files,
+ * lines and options, never a value of the file.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +18,7 @@
 #include "utils/builtins.h"
 
 #include "kafka_options.h"
+#include "relay/producer_config.h"
 #include "settings.h"
 
 /* Add a row; "hint" may be NULL. */
@@ -58,6 +61,29 @@ check_encryption(ReturnSetInfo *rsinfo, const HceKafkaOptions *options)
 				  "Kafka is on this machine", NULL);
 }
 
+/* How the relay logs in, and whether this librdkafka can do that. */
+static void
+check_login(ReturnSetInfo *rsinfo, const HceKafkaOptions *options)
+{
+	const char *protocol = hce_option_value(options, "security.protocol");
+	const char *mechanism = hce_option_value(options, "sasl.mechanisms");
+	const char *old = hce_config_old_scram(options);
+
+	if (protocol == NULL || strncmp(protocol, "sasl_", 5) != 0 ||
+		mechanism == NULL)
+		return;
+	if (old != NULL)
+		put_check(rsinfo, "sasl", "warning",
+				  psprintf("log-in by %s with librdkafka %s: Kafka up to 3.9 accepts it, newer ones refuse it even with the right password",
+						   old, rd_kafka_version_str()),
+				  "Before you upgrade the brokers to Kafka 4.0, install librdkafka 2.6.1 or newer and restart the server, or use PLAIN over TLS or client certificates.");
+	else
+		put_check(rsinfo, "sasl", "ok",
+				  psprintf("log-in by %s with librdkafka %s", mechanism,
+						   rd_kafka_version_str()),
+				  NULL);
+}
+
 /*
  * check_connection() returns table("check" text, status text, detail text,
  * hint text)
@@ -77,6 +103,7 @@ hcevents_check_connection(PG_FUNCTION_ARGS)
 	{
 		put_check(rsinfo, "kafka_config", "ok", "the options can be used", NULL);
 		check_encryption(rsinfo, &options);
+		check_login(rsinfo, &options);
 	}
 	else
 		put_check(rsinfo, "kafka_config", "error", error.detail, error.hint);

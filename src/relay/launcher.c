@@ -6,8 +6,9 @@
  * Learns which databases have the extension from their labels (databases.c),
  * starts a relay for each, starts it again when it ends, at once when it
  * wanted to be and with a growing delay after an error, and drops the slots
- * of databases that have the extension no more.  It is connected to no
- * database and holds no transaction while it waits.
+ * of databases that have the extension no more.  Where it can start none it
+ * raises an alarm (alarm.c).  It is connected to no database and holds no
+ * transaction while it waits.
  *
  * On a standby it starts no relay, but now and then for each database the
  * worker that keeps its slot (standby.c), and goes over to relays within a
@@ -38,6 +39,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "relay/alarm.h"
 #include "relay/databases.h"
 #include "relay/relay.h"
 #include "relay/slot.h"
@@ -48,6 +50,14 @@
 /* The delay before a relay that failed is started again. */
 #define FIRST_DELAY_MS		1000
 #define LONGEST_DELAY_MS	60000
+
+/* How often a free worker slot is looked for. */
+#define WORKER_DELAY_MS		5000
+
+/* When it is worth an alarm: the third failure in a row, and a command that
+ * takes long. */
+#define ALARM_DELAY_MS		(FIRST_DELAY_MS * 4)
+#define HELD_ALARM_MS		30000
 
 /* On a standby: how often slots follow the primary, and how soon a promotion
  * is noticed. */
@@ -60,6 +70,7 @@ typedef struct Started
 	BackgroundWorkerHandle *handle; /* NULL: none was started or it has ended */
 	int			delay_ms;
 	TimestampTz started;
+	TimestampTz held;			/* since when, 0 = not held */
 	bool		keeper;			/* it is, or was, a standby's */
 	bool		slots_warned;
 } Started;
@@ -166,24 +177,19 @@ drop_orphan_slots(List *labelled)
 static void
 read_labels(void)
 {
-	static bool too_many = false;
+	static bool full = false;
 	List	   *oids = labelled_databases();
 	ListCell   *cell;
-
-	if (list_length(oids) > HCE_MAX_DATABASES && !too_many)
-		ereport(WARNING,
-				errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				errmsg("%d databases have hcevents, and a server can have relays for %d",
-					   list_length(oids), HCE_MAX_DATABASES),
-				errhint("Some of them deliver nothing, and keep no WAL: drop the extension where it is not needed."));
-	too_many = list_length(oids) > HCE_MAX_DATABASES;
+	Oid			left_out = InvalidOid;
 
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	foreach(cell, oids)
 	{
 		HceDatabase *db = hce_shared_find_or_add(lfirst_oid(cell));
 
-		if (db != NULL && !db->wanted)
+		if (db == NULL)
+			left_out = lfirst_oid(cell);
+		else if (!db->wanted)
 		{
 			db->wanted = true;
 			db->next_start = 0;
@@ -202,6 +208,13 @@ read_labels(void)
 			SetLatch(db->relay_latch);
 	}
 	LWLockRelease(hce_shared->lock);
+	if (OidIsValid(left_out) && !full)
+		ereport(WARNING,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("no relay runs for database %u: hcevents serves at most %d databases",
+					   left_out, HCE_MAX_DATABASES),
+				errhint("Drop the extension in databases that do not need it."));
+	full = OidIsValid(left_out);
 	drop_orphan_slots(oids);
 	list_free(oids);
 }
@@ -210,6 +223,7 @@ read_labels(void)
 static void
 forget_database(HceDatabase *db)
 {
+	hce_alarm_forget(db - hce_shared->databases);
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	if (!db->wanted && db->relay_pid == 0 && db->hold_pid == 0)
 	{
@@ -219,8 +233,21 @@ forget_database(HceDatabase *db)
 	LWLockRelease(hce_shared->lock);
 }
 
+/* Show why no relay runs, where none is there to do that. */
+static void
+show_waiting(HceDatabase *db, HceRelayState state, const char *waiting_for)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	if (db->relay_pid == 0)
+	{
+		db->state = state;
+		strlcpy(db->waiting_for, waiting_for, HCE_MAX_ERROR);
+	}
+	LWLockRelease(hce_shared->lock);
+}
+
 /*
- * Start a worker for a database.  Returns false, and says what it waits for,
+ * Start a worker for a database.  Returns false, and shows what it waits for,
  * when the server has no place for one.
  */
 static bool
@@ -249,28 +276,38 @@ start_worker(int i, const char *function, const char *type,
 		return true;
 	}
 	started[i].handle = NULL;
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	db->state = HCE_FAILED;
-	strlcpy(db->waiting_for, "a free background worker slot (max_worker_processes)",
-			HCE_MAX_ERROR);
-	LWLockRelease(hce_shared->lock);
-	if (!started[i].slots_warned)
-		ereport(WARNING,
-				errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				errmsg("no background worker slot is free for the hcevents relay of database %u",
-					   db->dboid),
-				errhint("Increase max_worker_processes; events wait in the WAL."));
-	started[i].slots_warned = true;
+	show_waiting(db, HCE_FAILED, "a free background worker slot (max_worker_processes)");
 	return false;
 }
 
-static void
+/* Returns the milliseconds after which something is due. */
+static long
 start_relay(int i)
 {
-	if (!start_worker(i, "hce_relay_main", "hcevents relay",
-					  BgWorkerStart_RecoveryFinished))
-		hce_shared->databases[i].next_start =
-			TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FIRST_DELAY_MS * 5);
+	if (start_worker(i, "hce_relay_main", "hcevents relay",
+					 BgWorkerStart_RecoveryFinished))
+		return LOOK_INTERVAL_MS;
+	hce_shared->databases[i].next_start =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WORKER_DELAY_MS);
+	hce_alarm_raise(i, HCE_NO_WORKER);
+	return WORKER_DELAY_MS;
+}
+
+/* A standby's worker, for which there is no alarm: the primary delivers. */
+static void
+start_keeper(int i)
+{
+	if (!start_worker(i, "hce_standby_main", "hcevents standby",
+					  BgWorkerStart_ConsistentState) &&
+		!started[i].slots_warned)
+	{
+		ereport(WARNING,
+				errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				errmsg("no background worker slot is free to keep the WAL of database %u on this standby",
+					   hce_shared->databases[i].dboid),
+				errhint("Increase max_worker_processes; after a promotion WAL may be missing."));
+		started[i].slots_warned = true;
+	}
 }
 
 /* Whether no worker of ours runs for a database; forgets one that has ended. */
@@ -294,7 +331,8 @@ relay_ended(int i)
 {
 	HceDatabase *db = &hce_shared->databases[i];
 	TimestampTz now = GetCurrentTimestamp();
-	bool		gone;
+	bool		gone = db->exit_reason == HCE_EXIT_GONE;
+	bool		failed = db->wanted && db->exit_reason == HCE_EXIT_ERROR;
 
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	db->restarts++;
@@ -322,7 +360,6 @@ relay_ended(int i)
 			db->next_start = TimestampTzPlusMilliseconds(now, started[i].delay_ms);
 			break;
 	}
-	gone = db->exit_reason == HCE_EXIT_GONE;
 	db->exit_reason = HCE_EXIT_ERROR;
 	LWLockRelease(hce_shared->lock);
 
@@ -333,6 +370,73 @@ relay_ended(int i)
 	 */
 	if (gone)
 		(void) hce_slot_drop_orphan(db->dboid);
+	if (failed && strstr(db->waiting_for, "max_replication_slots") != NULL)
+		hce_alarm_raise(i, HCE_NO_SLOT);
+	else if (failed && started[i].delay_ms >= ALARM_DELAY_MS)
+		hce_alarm_raise(i, HCE_RELAY_FAILS);
+}
+
+/* A relay runs, or is on its way: is an alarm over? */
+static void
+look_at_relay(int i)
+{
+	HceDatabase *db = &hce_shared->databases[i];
+	HceRelayState state = db->state;
+
+	started[i].held = 0;
+	if (hce_alarm_reason(i) == HCE_RELAY_RUNS || db->relay_pid == 0 ||
+		state == HCE_STOPPED || state == HCE_STARTING || state == HCE_FAILED)
+		return;
+	/* one that fails now and again has done so after a while each time */
+	if (hce_alarm_reason(i) == HCE_RELAY_FAILS &&
+		!TimestampDifferenceExceeds(started[i].started, GetCurrentTimestamp(),
+									LONGEST_DELAY_MS))
+		return;
+	hce_alarm_clear(i);
+}
+
+/* No relay may run, for a command that needs the database alone. */
+static void
+look_at_hold(int i)
+{
+	HceDatabase *db = &hce_shared->databases[i];
+	TimestampTz now = GetCurrentTimestamp();
+	char		waiting_for[HCE_MAX_ERROR];
+
+	if (started[i].held == 0)
+		started[i].held = now;
+	snprintf(waiting_for, sizeof(waiting_for),
+			 "process %d, whose command needs the database alone", db->hold_pid);
+	show_waiting(db, HCE_STOPPED, waiting_for);
+	if (TimestampDifferenceExceeds(started[i].held, now, HELD_ALARM_MS))
+		hce_alarm_raise(i, HCE_DATABASE_HELD);
+	else
+		hce_alarm_look(i);
+}
+
+/*
+ * A database without a relay: start one, if it is time and if one can run.
+ * Returns the milliseconds after which something is due.
+ */
+static long
+tend_database(int i)
+{
+	HceDatabase *db = &hce_shared->databases[i];
+	TimestampTz now = GetCurrentTimestamp();
+
+	started[i].held = 0;
+	if (db->next_start > now)
+	{
+		hce_alarm_look(i);
+		return TimestampDifferenceMilliseconds(now, db->next_start) + 1;
+	}
+	if (!allows_connections(db->dboid))
+	{
+		show_waiting(db, HCE_STOPPED, "ALLOW_CONNECTIONS true for this database");
+		hce_alarm_raise(i, HCE_DATABASE_CLOSED);
+		return FIRST_DELAY_MS;
+	}
+	return start_relay(i);
 }
 
 /*
@@ -347,28 +451,26 @@ tend_relays(void)
 	for (int i = 0; i < HCE_MAX_DATABASES; i++)
 	{
 		HceDatabase *db = &hce_shared->databases[i];
-		TimestampTz now = GetCurrentTimestamp();
 
 		if (!OidIsValid(db->dboid))
 			continue;
 		if (started[i].handle != NULL && reap_worker(i) && !started[i].keeper)
 			relay_ended(i);
 		/* a relay that an earlier launcher started has no handle here */
-		if (started[i].handle != NULL || db->relay_pid != 0 || db->hold_pid != 0)
-			continue;
-		if (!db->wanted)
+		if (started[i].handle != NULL || db->relay_pid != 0)
+			look_at_relay(i);
+		else if (db->hold_pid != 0)
+			look_at_hold(i);
+		else if (db->wanted)
 		{
-			if (hce_slot_drop_orphan(db->dboid))
-				forget_database(db);
-			else
-				wait = Min(wait, FIRST_DELAY_MS);
+			long		due = tend_database(i);
+
+			wait = Min(wait, due);
 		}
-		else if (db->next_start <= now && !allows_connections(db->dboid))
-			wait = Min(wait, FIRST_DELAY_MS);
-		else if (db->next_start <= now)
-			start_relay(i);
+		else if (hce_slot_drop_orphan(db->dboid))
+			forget_database(db);
 		else
-			wait = Min(wait, TimestampDifferenceMilliseconds(now, db->next_start) + 1);
+			wait = Min(wait, FIRST_DELAY_MS);
 	}
 	return wait;
 }
@@ -404,8 +506,7 @@ tend_standby(void)
 		else if (db->next_start <= now && allows_connections(db->dboid))
 		{
 			db->next_start = TimestampTzPlusMilliseconds(now, FOLLOW_INTERVAL_MS);
-			(void) start_worker(i, "hce_standby_main", "hcevents standby",
-								BgWorkerStart_ConsistentState);
+			start_keeper(i);
 		}
 	}
 	return PROMOTION_POLL_MS;

@@ -19,15 +19,18 @@
 /* How often the WAL limit is looked at. */
 #define LOOK_US				(200 * 1000)
 
-/* The WAL that the relay may retain before it parks, in bytes; 0 = any. */
-static uint64
-wal_limit(void)
+/*
+ * The WAL that a relay may retain before it parks, in bytes, for a value of
+ * hcevents.max_retained_wal in MB; 0 = any.
+ */
+uint64
+hce_parking_wal_limit(int max_retained_wal)
 {
 	uint64		limit;
 
-	if (hce_max_retained_wal < 0)
+	if (max_retained_wal < 0)
 		return 0;
-	limit = (uint64) hce_max_retained_wal * 1024 * 1024;
+	limit = (uint64) max_retained_wal * 1024 * 1024;
 	if (max_slot_wal_keep_size_mb >= 0)
 		limit = Min(limit, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 2);
 	return Max(limit, 1);
@@ -61,7 +64,7 @@ void
 hce_parking_look_at_wal(HceRelay *relay, TimestampTz now)
 {
 	HceParking *parking = relay->parking;
-	uint64		limit = wal_limit();
+	uint64		limit = hce_parking_wal_limit(hce_max_retained_wal);
 	uint64		wal;
 	bool		stalled;
 

@@ -345,6 +345,8 @@ hce_producer_waiting_for(const HceProducer *producer)
 const char *
 hce_producer_hint(const HceProducer *producer)
 {
+	if (producer->hint == NULL && !producer->connected)
+		return producer->away_hint;
 	return producer->hint;
 }
 

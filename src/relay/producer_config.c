@@ -35,6 +35,26 @@ hce_config_set(rd_kafka_conf_t *conf, const char *name, const char *value,
 	return false;
 }
 
+/*
+ * The SCRAM mechanism of these options, if librdkafka is so old that new
+ * brokers refuse it; else NULL.
+ *
+ * Before 2.6.1 librdkafka repeats its part of the nonce in the last message
+ * of the log-in.  Kafka did not look at that up to 3.7.1, lets it pass up to
+ * 3.9, and takes it for a wrong password from 4.0 on.  Asked of the library
+ * that is loaded, which may be newer than the headers.
+ */
+const char *
+hce_config_old_scram(const HceKafkaOptions *options)
+{
+	const char *mechanism = hce_option_value(options, "sasl.mechanisms");
+
+	if (mechanism == NULL || strncmp(mechanism, "SCRAM-", 6) != 0 ||
+		rd_kafka_version() >= 0x020601ff)
+		return NULL;
+	return mechanism;
+}
+
 /* Why a broker's certificate is not trusted, by OpenSSL's X509_V_ERR_* codes. */
 static const char *
 certificate_error(int code)

@@ -22,6 +22,7 @@ extern bool hce_config_connection(rd_kafka_conf_t *conf,
 								  HceOptionsError *error);
 extern rd_kafka_conf_t *hce_config_producer(const HceKafkaOptions *options,
 											HceOptionsError *error);
+extern const char *hce_config_old_scram(const HceKafkaOptions *options);
 extern bool hce_config_certificate_error(rd_kafka_event_t *event, char *to,
 										 Size size);
 

@@ -63,6 +63,7 @@ make_configuration(HceProducer *producer)
 
 	list_free_deep(producer->files);
 	producer->files = NIL;
+	producer->old_scram = NULL;
 	if (*hce_kafka_config_file != '\0')
 		producer->files = list_make1(pstrdup(hce_kafka_config_file));
 	file = hce_files_identity(producer->files);
@@ -75,6 +76,8 @@ make_configuration(HceProducer *producer)
 		producer->files = list_concat(producer->files, paths);
 		list_free(paths);
 		conf = hce_config_producer(&options, &error);
+		if (hce_config_old_scram(&options) != NULL)
+			producer->old_scram = "SCRAM of this librdkafka is refused by Kafka 4.0 and newer: install librdkafka 2.6.1 or newer and restart the server, or use another log-in; see README, \"Connecting to a secured Kafka\".";
 	}
 	else
 		named = pstrdup("");
@@ -134,6 +137,7 @@ hce_producer_open(HceProducer *producer)
 		producer->unusable = false;
 		producer->hint = NULL;
 		producer->away_for[0] = producer->error[0] = '\0';
+		producer->away_hint = NULL;
 	}
 	producer->fatal = false;
 	producer->session++;
@@ -193,6 +197,25 @@ cause_of(rd_kafka_resp_err_t error)
 	}
 }
 
+/*
+ * Remember what the connection waits for.  A broker has the same words for a
+ * wrong password and for a librdkafka whose SCRAM it does not take, so both
+ * are named.
+ */
+static void
+take_cause(HceProducer *producer, rd_kafka_resp_err_t error, const char *cause)
+{
+	bool		login = error != RD_KAFKA_RESP_ERR__SSL;
+
+	producer->away_hint = login ? producer->old_scram : NULL;
+	if (producer->away_hint != NULL)
+		snprintf(producer->away_for, sizeof(producer->away_for),
+				 "%s; Kafka 4.0 and newer accept none by SCRAM of librdkafka %s",
+				 cause, rd_kafka_version_str());
+	else
+		strlcpy(producer->away_for, cause, sizeof(producer->away_for));
+}
+
 /* A fatal error: the handle is done for, and some say what must be granted. */
 static void
 take_fatal(HceProducer *producer)
@@ -232,12 +255,15 @@ hce_producer_take_error(HceProducer *producer, rd_kafka_event_t *event)
 	}
 	if (cause != NULL)
 	{
-		strlcpy(producer->away_for, cause, sizeof(producer->away_for));
+		take_cause(producer, error, cause);
 		producer->away_time = producer->poll_time;
 		producer->doubt = true;
 	}
 	else if (producer->poll_time - producer->away_time > CAUSE_LASTS_US)
+	{
 		producer->away_for[0] = '\0';
+		producer->away_hint = NULL;
+	}
 
 	if (error == RD_KAFKA_RESP_ERR__SSL && producer->certificate_error[0] != '\0')
 		strlcpy(producer->error, producer->certificate_error,

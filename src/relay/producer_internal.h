@@ -81,6 +81,7 @@ struct HceProducer
 	char	   *identity;		/* of their content then */
 	bool		unusable;		/* the options or their files are */
 	const char *hint;			/* what to do about that, or NULL */
+	const char *old_scram;		/* see hce_config_old_scram() */
 	int			pipe[2];
 	HceTopic   *topics;
 	HTAB	   *topic_names;	/* name to topic */
@@ -105,7 +106,8 @@ struct HceProducer
 	char		error[256];
 	HceTopic   *waited;			/* the topic that "waiting_for" is about */
 	char		waiting_for[256];
-	char		away_for[128];	/* what the connection waits for, if known */
+	char		away_for[160];	/* what the connection waits for, if known */
+	const char *away_hint;		/* what to do about it, or NULL */
 	TimestampTz away_time;
 	char		certificate_error[256]; /* explains the next TLS error */
 	char		denied[384];	/* what Kafka has to permit */

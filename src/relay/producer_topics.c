@@ -304,6 +304,7 @@ hce_producer_finish_probe(HceProducer *producer)
 	if (producer->connected)
 	{
 		producer->away_for[0] = '\0';
+		producer->away_hint = NULL;
 		producer->answered = producer->poll_time;
 	}
 	else

@@ -75,7 +75,10 @@ leave(int code, Datum arg)
 {
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	if (my_database->state != HCE_FAILED)
+	{
 		my_database->state = HCE_STOPPED;
+		my_database->waiting_for[0] = '\0';
+	}
 	my_database->relay_latch = NULL;
 	my_database->leaving_pid = MyProcPid;
 	my_database->relay_pid = 0;

@@ -275,6 +275,10 @@ hce_relay_start(HceDatabase *shared)
 	relay->turn = AllocSetContextCreate(context, "hcevents relay turn",
 										ALLOCSET_DEFAULT_SIZES);
 	relay->shared = shared;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	shared->max_retained_wal = hce_max_retained_wal;
+	shared->limit_known = true;
+	LWLockRelease(hce_shared->lock);
 	if (!XLogIsNeeded())
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

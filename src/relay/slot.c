@@ -291,6 +291,42 @@ hce_slot_drop_orphan(Oid dboid)
 	return !held;
 }
 
+/*
+ * What the slots of a database keep, whoever holds them; "*restart_lsn" is
+ * the oldest WAL that is kept, or InvalidXLogRecPtr.
+ */
+HceSlotState
+hce_slot_look(Oid dboid, XLogRecPtr *restart_lsn)
+{
+	HceSlotState state = HCE_SLOT_NONE;
+
+	*restart_lsn = InvalidXLogRecPtr;
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	for (int i = 0; i < max_replication_slots; i++)
+	{
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		XLogRecPtr	lsn;
+
+		if (slot_owner(slot) != dboid)
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		lsn = hce_compat_slot_invalid(slot) ? InvalidXLogRecPtr :
+			slot->data.restart_lsn;
+		SpinLockRelease(&slot->mutex);
+		if (XLogRecPtrIsInvalid(lsn))
+		{
+			if (state == HCE_SLOT_NONE)
+				state = HCE_SLOT_INVALID;
+			continue;
+		}
+		state = HCE_SLOT_KEEPS;
+		if (XLogRecPtrIsInvalid(*restart_lsn) || lsn < *restart_lsn)
+			*restart_lsn = lsn;
+	}
+	LWLockRelease(ReplicationSlotControlLock);
+	return state;
+}
+
 /* The databases that have a slot of ours, each once or more. */
 int
 hce_slot_list(Oid *dboids, int capacity)

@@ -10,7 +10,9 @@
  *
  * Locking: hce_shared->lock protects everything but the atomics.  The relay
  * of a database is the only writer of its statistics, the launcher of the
- * fields about starting relays, and utility commands of the hold.  Nobody
+ * fields about starting relays, and utility commands of the hold.  While there
+ * is no relay (relay_pid is 0) the launcher writes state, waiting_for and
+ * restart_lsn in its place.  Nobody
  * keeps the lock across anything that can raise an error or wait.
  *
  *-------------------------------------------------------------------------
@@ -87,6 +89,8 @@ typedef struct HceDatabase
 	int64		gaps;			/* not acknowledged */
 	int64		foreign_messages;	/* logical messages that are not ours */
 	TimestampTz stats_reset;
+	bool		limit_known;	/* a relay has set the next one */
+	int			max_retained_wal;	/* the database's setting, in MB */
 
 	/* requests to the relay, set by anybody who may, cleared by the relay */
 	bool		reset_requested;

@@ -220,7 +220,8 @@ my @running;
 
 # auto_create => 0 turns auto.create.topics.enable off; partitions => N;
 # listeners => 'NAME:PROTOCOL ...' are more of them, extra => a file with more
-# server.properties; port => N instead of any free one.
+# server.properties; port => N instead of any free one; version => another
+# release of Kafka than that of the other tests.
 sub start
 {
 	my ($class, %options) = @_;
@@ -233,6 +234,7 @@ sub start
 	local $ENV{KAFKA_PARTITIONS} = $options{partitions} // 3;
 	local $ENV{KAFKA_LISTENERS} = $options{listeners} // '';
 	local $ENV{KAFKA_EXTRA} = $options{extra} // $ENV{KAFKA_EXTRA} // '';
+	local $ENV{KAFKA_VERSION} = $options{version} // $ENV{KAFKA_VERSION} // '';
 	push @running, $self;
 	$self->call('start', $options{port} // ());
 	return $self;

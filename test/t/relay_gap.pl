@@ -202,6 +202,7 @@ my ($part, $commit_lsn);
 	$session->query_safe('SET client_min_messages = error;');
 	$session->query_safe(q{BEGIN; INSERT INTO things (name) SELECT 'part one' FROM generate_series(1, 1000);});
 	$node->safe_psql('postgres', $_) foreach @switch;
+	my $middle = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 	$session->query_safe(q{INSERT INTO things (name) SELECT 'part two' FROM generate_series(1, 1000);});
 	my $xid = $session->query_safe('SELECT pg_current_xact_id();');
 	my $before = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
@@ -217,9 +218,9 @@ SQL
 UPDATE hcevents.position SET restart_lsn = '$from', commit_lsn = '$commit_lsn',
 	event_index = 500, sent_lsn = '$commit_lsn', sent_index = 500
 SQL
-	$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
+	$node->safe_psql('postgres', "SELECT pg_replication_slot_advance('$slot', '$middle')");
 	# what the first half needs goes, what the second needs stays
-	my $keep = $node->safe_psql('postgres', "SELECT pg_walfile_name('$before')");
+	my $keep = $node->safe_psql('postgres', "SELECT pg_walfile_name('$middle')");
 	$node->stop;
 	foreach my $file (glob $node->data_dir . '/pg_wal/0*')
 	{

@@ -106,7 +106,7 @@ ok( $node->poll_query_until(
 	),
 	'status tells that a worker is missing');
 like(slurp_file($node->logfile),
-	qr/WARNING:  no background worker slot is free/, 'and the log does');
+	qr/WARNING:  no relay runs for database "postgres": no background worker slot is free/, 'and the log does');
 $node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 $node->restart;
 $node->safe_psql('postgres', q{INSERT INTO things (name) VALUES ('goes on')});
