@@ -157,6 +157,7 @@ extern void hce_parking_set_mode(HceRelay *relay, HceParkTopic *park,
 extern void hce_parking_note_pauses(HceRelay *relay);
 
 /* parking_backlog.c */
+extern uint64 hce_parking_wal_limit(void);
 extern void hce_parking_look_at_wal(HceRelay *relay, TimestampTz now);
 
 /* drain.c */

@@ -19,9 +19,12 @@
 /* How often the WAL limit is looked at. */
 #define LOOK_US				(200 * 1000)
 
-/* The WAL that the relay may retain before it parks, in bytes; 0 = any. */
-static uint64
-wal_limit(void)
+/*
+ * The WAL that the relay may retain before it parks events, or copies those of
+ * open transactions, in bytes; 0 = any.
+ */
+uint64
+hce_parking_wal_limit(void)
 {
 	uint64		limit;
 
@@ -61,7 +64,7 @@ void
 hce_parking_look_at_wal(HceRelay *relay, TimestampTz now)
 {
 	HceParking *parking = relay->parking;
-	uint64		limit = wal_limit();
+	uint64		limit = hce_parking_wal_limit();
 	uint64		wal;
 	bool		stalled;
 
