@@ -154,13 +154,17 @@ sub given_back
 	return;
 }
 
+# A session with an open transaction, the only one: the last one's client goes.
+my $idle;
+
 sub begin
 {
 	my ($first) = @_;
-	my $session = $node->background_psql('postgres');
-	$session->query_safe('BEGIN;');
-	$session->query_safe($first) if defined $first;
-	return $session;
+	$idle->{run}->kill_kill if defined $idle;
+	$idle = $node->background_psql('postgres');
+	$idle->query_safe('BEGIN;');
+	$idle->query_safe($first);
+	return;
 }
 
 sub here { return sql('SELECT pg_current_wal_insert_lsn()'); }
@@ -186,7 +190,7 @@ is_deeply(arrived(), [], 'nothing but ticks');
 # after the copy, released ones, and one still open.
 
 my $lsn = here();
-my $idle = begin(rows('open', 1, 300));
+begin(rows('open', 1, 300));
 $idle->query_safe($_)
   foreach ('SAVEPOINT s;', rows('gone', 1, 300), 'ROLLBACK TO s;',
 	'SAVEPOINT t;', rows('open', 301, 600), 'RELEASE t;',
@@ -213,8 +217,7 @@ is($doubles, 0, 'and once');
 
 # Rolled back after the copy
 
-$idle->query_safe('BEGIN;');
-$idle->query_safe(rows('never', 1, 500));
+begin(rows('never', 1, 500));
 traffic(40);
 reach($copied, 'another one is copied');
 $idle->query_safe('ROLLBACK;');
@@ -227,9 +230,7 @@ is_deeply(arrived(), [], 'nothing of what was rolled back arrives');
 foreach my $how ('no restart', 'restart of the relay', 'kill of the relay', 'crash of the server')
 {
 	$doubles = 0;
-	$idle = begin() if $how ne 'no restart';
-	$idle->query_safe('BEGIN;') if $how eq 'no restart';
-	$idle->query_safe(rows('large', 1, 5000));
+	begin(rows('large', 1, 5000));
 	traffic(40);
 	reach($copied, "$how: copied");
 	$idle->query_safe('COMMIT;');
@@ -244,7 +245,7 @@ foreach my $how ('no restart', 'restart of the relay', 'kill of the relay', 'cra
 
 # A relay that starts again in between: the copies are what it has
 
-$idle = begin(rows('between', 1, 5000));
+begin(rows('between', 1, 5000));
 $idle->query_safe($_) foreach ('SAVEPOINT late;', rows('late', 1, 300));
 traffic(40);
 reach($copied, 'copied before the restart of the relay');
@@ -261,13 +262,12 @@ balanced('three lives');
 
 # Lost in a crash
 
-$idle = begin(rows('lost', 1, 500));
+begin(rows('lost', 1, 500));
 traffic(40);
 reach($copied, 'copied before the crash');
 crash();
-eval { $idle->{run}->finish };
 # new transactions get the ids of the lost ones
-$idle = begin(rows('new', 1, 300));
+begin(rows('new', 1, 300));
 $idle->query_safe('COMMIT;');
 is_deeply(arrived(), ['new 1-300'], 'nothing of what was lost in the crash arrives');
 no_rows('lost');
@@ -279,7 +279,7 @@ balanced('lost');
 
 foreach my $when ('before', 'after')
 {
-	$idle = begin(rows('prepared', 1, 300));
+	begin(rows('prepared', 1, 300));
 	$idle->query_safe($_)
 	  foreach ('SAVEPOINT s;', rows('gone', 1, 300), 'ROLLBACK TO s;',
 		'SAVEPOINT t;', rows('prepared', 301, 600), 'RELEASE t;');
@@ -311,7 +311,7 @@ foreach my $when ('before', 'after')
 	no_rows("PREPARE $when the copy");
 	balanced("PREPARE $when the copy");
 }
-$idle = begin(rows('prepared', 1, 300));
+begin(rows('prepared', 1, 300));
 $idle->query_safe("PREPARE TRANSACTION 'p';");
 traffic(40);
 reach($copied, 'copied');
@@ -322,7 +322,7 @@ is_deeply(arrived(), [], 'nothing of ROLLBACK PREPARED arrives');
 
 # Kafka is away between COMMIT and delivery, and the server crashes
 
-$idle = begin(rows('away', 1, 5000));
+begin(rows('away', 1, 5000));
 traffic(40);
 reach($copied, 'copied before Kafka goes away');
 $kafka->stop;
@@ -337,6 +337,55 @@ no_rows('away');
 balanced('away');
 
 is($unlike, 0, 'what came twice was the same, and had the same place');
+
+# A promoted standby has the copies, and what was lost with the primary is gone
+
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+begin(rows('moved', 1, 300));
+$idle->query_safe($_)
+  foreach ('SAVEPOINT s;', rows('gone', 1, 300), 'ROLLBACK TO s;', rows('moved', 301, 600),
+	"PREPARE TRANSACTION 'p';");
+begin(rows('lost', 1, 300));
+traffic(40);
+reach('SELECT count(DISTINCT xid) > 1 FROM hcevents.open_records',
+	'a prepared and an open transaction are copied');
+arrived();
+$node->wait_for_catchup($standby);
+my $primary = $node;
+$primary->stop('immediate');
+$standby->promote;
+$node = $standby;
+sql("COMMIT PREPARED 'p'");
+is_deeply(arrived(), ['moved 1-600'],
+	'after a promotion: the prepared transaction arrives, the lost one does not');
+no_rows('promoted');
+balanced('promoted');
+is(sql('SELECT count(*) FROM hcevents.gap_log'), 0, 'there was no gap at all');
+
+# WAL that is lost is a gap, and so are the copies: their ends may lie in it
+
+begin(rows('gap', 1, 300));
+$idle->query_safe("PREPARE TRANSACTION 'p';");
+traffic(40);
+reach($copied, 'copied before the slot is lost');
+$lsn = sql('SELECT min(record_lsn) FROM hcevents.open_records');
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
+sql('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots');
+sql(<<'SQL') foreach 1 .. 3;
+INSERT INTO plain SELECT repeat('x', 1000) FROM generate_series(1, 10000);
+CHECKPOINT;
+SQL
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'hcevents'");
+$node->restart;
+sql("COMMIT PREPARED 'p'");
+is_deeply(arrived(), [], 'what was copied before a gap does not arrive');
+is( sql('SELECT from_lsn FROM hcevents.gap_log'),
+	$lsn, 'the gap begins with the first record that was copied');
+no_rows('gap');
 
 $node->stop;
 done_testing();
