@@ -275,6 +275,20 @@ COMMENT ON TABLE hcevents.parked_store IS
 COMMENT ON COLUMN hcevents.parked_store.source IS 'The header of that name; NULL: hcevents.source.';
 COMMENT ON COLUMN hcevents.parked_store.headers IS 'Those given to publish(): names and values in turn.';
 
+CREATE TABLE hcevents.open_records (
+    xid bigint,
+    record_lsn pg_lsn,
+    prepared boolean NOT NULL,
+    record bytea NOT NULL,
+    PRIMARY KEY (xid, record_lsn)
+);
+COMMENT ON TABLE hcevents.open_records IS
+'Captured events of transactions that are still open or prepared and would retain more WAL than hcevents.max_retained_wal. Written by the relay only, with hcevents.position; a row goes when its transaction is rolled back, or committed and settled.';
+COMMENT ON COLUMN hcevents.open_records.xid IS 'The transaction or subtransaction that captured them, as 32 bits (pg_prepared_xacts.transaction, pg_stat_activity.backend_xid).';
+COMMENT ON COLUMN hcevents.open_records.record_lsn IS 'Start of the journal record, which is in the WAL no more.';
+COMMENT ON COLUMN hcevents.open_records.prepared IS 'PREPARE TRANSACTION was read: it survives a restart of the server.';
+COMMENT ON COLUMN hcevents.open_records.record IS 'What this xid has in the record, in the form of a journal record.';
+
 CREATE TABLE hcevents.topic_modes (
     topic text PRIMARY KEY,
     mode text NOT NULL CHECK (mode IN ('parking', 'draining')),
@@ -299,7 +313,8 @@ COMMENT ON TABLE hcevents.pauses IS
 
 REVOKE ALL ON hcevents.position, hcevents.counters, hcevents.gap_log,
     hcevents.dead_letter_store, hcevents.counter_changes,
-    hcevents.parked_store, hcevents.topic_modes, hcevents.pauses FROM PUBLIC;
+    hcevents.parked_store, hcevents.open_records, hcevents.topic_modes,
+    hcevents.pauses FROM PUBLIC;
 
 /* ---- what the library says ---- */
 

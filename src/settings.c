@@ -329,8 +329,8 @@ hce_settings_init(void)
 							&hce_relay_memory, 64 * 1024, 1024, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("hcevents.max_retained_wal",
-							"WAL that undelivered events may hold back before they are parked.",
-							"Beyond it they move to a table while Kafka takes none. At most half of max_slot_wal_keep_size counts; -1 = never park for this reason.",
+							"WAL that undelivered events and open transactions may hold back.",
+							"Beyond it events move to a table while Kafka takes none, and those of open transactions are copied to one. At most half of max_slot_wal_keep_size counts; -1 = never park for this reason.",
 							&hce_max_retained_wal, 1024, -1, MAX_KILOBYTES,
 							PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("hcevents.max_parked_size",

@@ -185,6 +185,50 @@ hce_journal_malformed(const HceJournalReader *reader)
 }
 
 /*
+ * Cut out of a record what belongs to one (sub)transaction.
+ *
+ * Writes a journal record to "dst", which has room for "len" bytes, and
+ * returns its length; 0 if the record at "data" is malformed.  Of segments of
+ * other (sub)transactions an empty one is left, so that segments keep their
+ * places and events their numbers, from which their ids are derived.
+ */
+Size
+hce_journal_cut(char *dst, const char *data, Size len, TransactionId xid)
+{
+	HceJournalReader reader;
+	const uint8 *start;
+	TransactionId owner;
+	uint32		nevents;
+	char	   *end;
+
+	if (!hce_journal_open(&reader, data, len))
+		return 0;
+	pfree(reader.skeletons);
+	start = reader.segment_end;
+	memcpy(dst, data, (const char *) start - data);
+	end = dst + ((const char *) start - data);
+	while (hce_journal_next_segment(&reader, &owner, &nevents))
+	{
+		Size		size = reader.segment_end - start;
+
+		if (owner == xid)
+		{
+			memcpy(end, start, size);
+			end += size;
+		}
+		else
+		{
+			/* no first number, no events, no bytes */
+			memcpy(end, &owner, sizeof(owner));
+			memset(end + sizeof(owner), 0, 3);
+			end += sizeof(owner) + 3;
+		}
+		start = reader.segment_end;
+	}
+	return hce_journal_malformed(&reader) ? 0 : end - dst;
+}
+
+/*
  * Take a skeleton apart.
  *
  * Slices point into "bytes"; the array of pieces is allocated in the current

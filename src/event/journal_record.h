@@ -31,7 +31,8 @@
  *
  * time_delta is in microseconds against base_time.  The events of a segment
  * carry the (sub)transaction id "xid" and the numbers first_number,
- * first_number + 1, ... in the record's numbering.
+ * first_number + 1, ... in the record's numbering.  One without events stands
+ * for a segment that hce_journal_cut() has left out.
  *
  * The envelope of an event is the concatenation
  *
@@ -137,6 +138,8 @@ extern bool hce_journal_next_event(HceJournalReader *reader,
 								   HceJournalEvent *event);
 extern bool hce_journal_segments_valid(const HceJournalReader *reader);
 extern bool hce_journal_malformed(const HceJournalReader *reader);
+extern Size hce_journal_cut(char *dst, const char *data, Size len,
+							TransactionId xid);
 extern bool hce_skeleton_parse(HceSlice bytes, HceSkeleton *skeleton);
 
 /*

@@ -15,12 +15,18 @@
  * alternative, spilling to a file as logical decoding does, would write what
  * the WAL holds already.
  *
+ * A transaction that stays open does not hold the WAL for ever: its owner may
+ * copy what it has captured to another place, and the assembler notes that
+ * the record is to be found there.  Copied is by (sub)transaction, so that a
+ * savepoint rolled back later takes its copies along and no others.
+ *
  * Pure: knows neither tables nor shared memory nor Kafka, and reads no WAL.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
@@ -33,8 +39,8 @@ typedef struct OpenTransaction
 	TransactionId xid;			/* hash key */
 	bool		released;		/* record data was let go; keep none */
 	bool		prepared;		/* PREPARE TRANSACTION has been read */
-	XLogRecPtr	first_lsn;
 	Size		bytes;			/* of record data held for it */
+	uint32		ncopied;		/* segments that were copied: the first ones */
 	uint32		nsegments;
 	uint32		capacity;
 	HceSegment *segments;
@@ -167,7 +173,7 @@ release_largest(HceAssembler *assembler)
 }
 
 static OpenTransaction *
-find_or_open(HceAssembler *assembler, TransactionId xid, XLogRecPtr lsn)
+find_or_open(HceAssembler *assembler, TransactionId xid)
 {
 	bool		found;
 	OpenTransaction *entry = hash_search(assembler->open, &xid, HASH_ENTER,
@@ -177,8 +183,8 @@ find_or_open(HceAssembler *assembler, TransactionId xid, XLogRecPtr lsn)
 	{
 		entry->released = false;
 		entry->prepared = false;
-		entry->first_lsn = lsn;
 		entry->bytes = 0;
+		entry->ncopied = 0;
 		entry->nsegments = 0;
 		entry->capacity = 1;
 		entry->segments = MemoryContextAlloc(assembler->context,
@@ -281,8 +287,11 @@ hce_assembler_add(HceAssembler *assembler, XLogRecPtr lsn,
 	{
 		HceSegment *segment;
 
-		entry = find_or_open(assembler, xid, lsn);
-		segment = add_segment(entry, record, number++);
+		number++;
+		if (nevents == 0)
+			continue;			/* cut out, see hce_journal_cut() */
+		entry = find_or_open(assembler, xid);
+		segment = add_segment(entry, record, number - 1);
 		segment->nevents += nevents;
 		if (reader.nskeletons > 1)
 			count_events(assembler, &reader, segment);
@@ -301,6 +310,68 @@ hce_assembler_add(HceAssembler *assembler, XLogRecPtr lsn,
 
 	if (assembler->bytes > assembler->limit)
 		release_largest(assembler);
+	return true;
+}
+
+/*
+ * Take in a copy of what "xid" has in the record at "lsn", as it was made by
+ * hce_journal_cut(), in a new life; copies come before what is read from the
+ * WAL.  Returns false if it is malformed.
+ */
+bool
+hce_assembler_restore(HceAssembler *assembler, XLogRecPtr lsn,
+					  const char *data, uint32 len, TransactionId xid,
+					  bool prepared)
+{
+	OpenTransaction *entry;
+
+	if (!hce_assembler_add(assembler, lsn, data, len))
+		return false;
+	entry = hash_search(assembler->open, &xid, HASH_FIND, NULL);
+	if (entry == NULL)
+		return false;
+	entry->prepared = prepared;
+	while (entry->ncopied < entry->nsegments)
+		entry->segments[entry->ncopied++].copied_as = xid;
+	return true;
+}
+
+/* Copy the next record of an open transaction; returns what "copy" does. */
+static bool
+copy_next(OpenTransaction *entry, HceCopy copy, void *arg)
+{
+	const HceRecord *record = entry->segments[entry->ncopied].record;
+
+	while (entry->ncopied < entry->nsegments &&
+		   entry->segments[entry->ncopied].record == record)
+		entry->segments[entry->ncopied++].copied_as = entry->xid;
+	return copy(record, entry->xid, entry->prepared, arg);
+}
+
+/*
+ * Have the records of open transactions copied that begin before "before" and
+ * were not copied so far.  From then on they need no WAL.  Returns false when
+ * "copy" wanted to stop; the next call goes on there.
+ */
+bool
+hce_assembler_copy_open(HceAssembler *assembler, XLogRecPtr before,
+						HceCopy copy, void *arg)
+{
+	HASH_SEQ_STATUS scan;
+	OpenTransaction *entry;
+
+	hash_seq_init(&scan, assembler->open);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		while (entry->ncopied < entry->nsegments &&
+			   entry->segments[entry->ncopied].record->lsn < before)
+		{
+			if (copy_next(entry, copy, arg))
+				continue;
+			hash_seq_term(&scan);
+			return false;
+		}
+	}
 	return true;
 }
 
@@ -327,10 +398,7 @@ join_open(HceAssembler *assembler, TransactionId xid, HceCommitted *committed)
 	if (entry == NULL)
 		return;
 	if (committed->nsegments == 0)
-	{
 		committed->segments = entry->segments;
-		committed->first_lsn = entry->first_lsn;
-	}
 	else
 	{
 		committed->segments =
@@ -339,7 +407,6 @@ join_open(HceAssembler *assembler, TransactionId xid, HceCommitted *committed)
 						  sizeof(HceSegment));
 		memcpy(committed->segments + committed->nsegments, entry->segments,
 			   entry->nsegments * sizeof(HceSegment));
-		committed->first_lsn = Min(committed->first_lsn, entry->first_lsn);
 		pfree(entry->segments);
 	}
 	committed->nsegments += entry->nsegments;
@@ -377,11 +444,15 @@ hce_assembler_commit(HceAssembler *assembler, TransactionId xid,
 	committed->xid = xid;
 	committed->commit_lsn = commit_lsn;
 	committed->commit_time = commit_time;
+	/* of one that was copied the commit record is needed all the same */
+	committed->first_lsn = commit_lsn;
 	for (uint32 i = 0; i < committed->nsegments; i++)
 	{
 		HceRecord  *record = committed->segments[i].record;
 
 		committed->nevents += committed->segments[i].nevents;
+		if (!TransactionIdIsValid(committed->segments[i].copied_as))
+			committed->first_lsn = Min(committed->first_lsn, record->lsn);
 		if (record->data != NULL &&
 			(i == 0 || committed->segments[i - 1].record != record))
 			committed->bytes += record_cost(record);
@@ -514,23 +585,40 @@ hce_assembler_pop(HceAssembler *assembler)
 }
 
 /*
- * The start of the oldest journal record that an open or a committed, not yet
- * forgotten transaction needs; InvalidXLogRecPtr if there is none.
+ * The start of the oldest journal record that an open transaction needs and
+ * that was not copied; InvalidXLogRecPtr if there is none.
  */
 XLogRecPtr
-hce_assembler_first_lsn(HceAssembler *assembler)
+hce_assembler_first_open(HceAssembler *assembler)
 {
 	XLogRecPtr	first = InvalidXLogRecPtr;
 	HASH_SEQ_STATUS scan;
 	OpenTransaction *entry;
-	slist_iter	iter;
 
 	hash_seq_init(&scan, assembler->open);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if (XLogRecPtrIsInvalid(first) || entry->first_lsn < first)
-			first = entry->first_lsn;
+		XLogRecPtr	lsn;
+
+		if (entry->ncopied == entry->nsegments)
+			continue;
+		lsn = entry->segments[entry->ncopied].record->lsn;
+		if (XLogRecPtrIsInvalid(first) || lsn < first)
+			first = lsn;
 	}
+	return first;
+}
+
+/*
+ * The start of the oldest WAL that an open or a committed, not yet forgotten
+ * transaction needs; InvalidXLogRecPtr if there is none.
+ */
+XLogRecPtr
+hce_assembler_first_lsn(HceAssembler *assembler)
+{
+	XLogRecPtr	first = hce_assembler_first_open(assembler);
+	slist_iter	iter;
+
 	slist_foreach(iter, &assembler->committed)
 	{
 		HceCommitted *committed = slist_container(HceCommitted, node, iter.cur);

@@ -34,12 +34,21 @@ typedef struct HceSegment
 	uint32		number;			/* of the first one in its record */
 	uint32		span;			/* how many they are */
 	uint32		nevents;		/* in all of them */
+	TransactionId copied_as;	/* when the WAL need not keep the record: the
+								 * (sub)transaction it was copied for */
 	uint32	   *counts;			/* events per skeleton of the record; NULL
 								 * when it has one skeleton only */
 } HceSegment;
 
 /* What the owner of the assembler knows a skeleton by. */
 typedef void *(*HceResolve) (HceSlice skeleton, void *arg);
+
+/*
+ * Copies what "xid" has in a record; "prepared" tells whether PREPARE
+ * TRANSACTION of it was read.  Returns whether more is to be copied now.
+ */
+typedef bool (*HceCopy) (const HceRecord *record, TransactionId xid,
+						 bool prepared, void *arg);
 
 /* A committed transaction that captured events, in commit order. */
 typedef struct HceCommitted
@@ -48,7 +57,7 @@ typedef struct HceCommitted
 	TransactionId xid;			/* top-level */
 	XLogRecPtr	commit_lsn;
 	TimestampTz commit_time;
-	XLogRecPtr	first_lsn;
+	XLogRecPtr	first_lsn;		/* of the WAL it needs, copies left out */
 	uint64		nevents;
 	Size		bytes;			/* of record data held */
 	bool		visible;		/* to every new snapshot */
@@ -61,6 +70,12 @@ extern HceAssembler *hce_assembler_create(MemoryContext context,
 										  HceResolve resolve, void *arg);
 extern bool hce_assembler_add(HceAssembler *assembler, XLogRecPtr lsn,
 							  const char *data, uint32 len);
+extern bool hce_assembler_restore(HceAssembler *assembler, XLogRecPtr lsn,
+								  const char *data, uint32 len,
+								  TransactionId xid, bool prepared);
+extern bool hce_assembler_copy_open(HceAssembler *assembler,
+									XLogRecPtr before, HceCopy copy,
+									void *arg);
 extern HceCommitted *hce_assembler_commit(HceAssembler *assembler,
 										  TransactionId xid, int nsubxacts,
 										  const TransactionId *subxacts,
@@ -77,6 +92,7 @@ extern void hce_assembler_pop(HceAssembler *assembler);
 extern void hce_assembler_release_segment(HceAssembler *assembler,
 										  HceCommitted *committed,
 										  uint32 segment);
+extern XLogRecPtr hce_assembler_first_open(HceAssembler *assembler);
 extern XLogRecPtr hce_assembler_first_lsn(HceAssembler *assembler);
 extern bool hce_assembler_full(const HceAssembler *assembler);
 extern uint64 hce_assembler_committed_events(const HceAssembler *assembler);

@@ -20,8 +20,9 @@
 #define LOOK_US				(200 * 1000)
 
 /*
- * The WAL that a relay may retain before it parks, in bytes, for a value of
- * hcevents.max_retained_wal in MB; 0 = any.
+ * The WAL that a relay may retain before it parks events, or copies those of
+ * open transactions, in bytes, for a value of hcevents.max_retained_wal in
+ * MB; 0 = any.
  */
 uint64
 hce_parking_wal_limit(int max_retained_wal)

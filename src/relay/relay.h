@@ -26,6 +26,7 @@
 
 typedef struct HceParking HceParking;
 typedef struct HceParkTopic HceParkTopic;
+typedef struct HceOpenRecords HceOpenRecords;
 
 /* An event type as the relay counts it. */
 typedef struct HceRelayType
@@ -70,7 +71,9 @@ typedef struct HceCursor
 	bool		event_read;		/* "event" waits to be sent */
 	HceJournalEvent event;
 	XLogRecPtr	reread_lsn;		/* of the record read again, in "reread" */
+	TransactionId reread_as;	/* and the copied_as of its segment */
 	char	   *reread;
+	uint32		reread_len;
 	Size		reread_size;
 } HceCursor;
 
@@ -94,6 +97,7 @@ typedef struct HceRelay
 	bool		headers[HCE_HEADERS];	/* those that messages get */
 	HceProducer *producer;		/* NULL when disabled or paused */
 	HceParking *parking;
+	HceOpenRecords *open_records;
 	HceCursor	cursor;
 	char	   *envelope;		/* buffer for the one being made */
 	Size		envelope_size;
@@ -152,6 +156,7 @@ extern void hce_relay_adopt(HceRelay *relay);
 /* relay_read.c: WAL to committed transactions */
 extern bool hce_relay_read(HceRelay *relay);
 extern void *hce_relay_resolve(HceSlice bytes, void *arg);
+extern HceSlice hce_relay_read_again(HceRelay *relay, XLogRecPtr lsn);
 extern bool hce_relay_look_visible(HceRelay *relay);
 
 /* sync_wait.c: recovered commits and synchronous standbys */
@@ -199,6 +204,22 @@ extern bool hce_drain_refused(HceRelay *relay, const HceMessage *message,
 extern bool hce_drain_returned(HceRelay *relay, uint64 number);
 extern bool hce_drain_resent(HceRelay *relay, uint64 number);
 extern bool hce_drain_timestamp_ms(HceRelay *relay, uint64 number, int64 *ms);
+
+/* open_records.c: journal records of open transactions, given WAL back for */
+extern void hce_open_records_start(HceRelay *relay);
+extern void hce_open_records_prepare(HceRelay *relay, TransactionId xid,
+									 int nsubxacts,
+									 const TransactionId *subxacts);
+extern void hce_open_records_end(HceRelay *relay, TransactionId xid,
+								 int nsubxacts, const TransactionId *subxacts,
+								 XLogRecPtr commit_lsn);
+extern void hce_open_records_server_restarted(HceRelay *relay);
+extern bool hce_open_records_due(HceRelay *relay, TimestampTz now);
+extern void hce_open_records_store(HceRelay *relay);
+extern void hce_open_records_read(HceRelay *relay, const HceSegment *segment,
+								  void (*take) (HceRelay *, const HceSegment *,
+												HceSlice));
+extern XLogRecPtr hce_open_records_forget_all(void);
 
 /* dead_letters.c: what Kafka can never take */
 extern void hce_dead_letter_init(HceDeadLetter *letter,

@@ -165,6 +165,30 @@ take_message(HceRelay *relay, XLogReaderState *xlog)
 					   LSN_FORMAT_ARGS(xlog->ReadRecPtr)));
 }
 
+/*
+ * Read a journal record again, by a second reader.  The data is the reader's:
+ * valid until the next call.
+ */
+HceSlice
+hce_relay_read_again(HceRelay *relay, XLogRecPtr lsn)
+{
+	XLogReaderState *xlog;
+	xl_logical_message *message;
+
+	if (relay->reread == NULL)
+		relay->reread = hce_wal_reader_create(relay->context);
+	hce_wal_reader_seek(relay->reread, lsn);
+	xlog = hce_wal_reader_next(relay->reread);
+	if (xlog == NULL || XLogRecGetRmid(xlog) != RM_LOGICALMSG_ID)
+		ereport(ERROR,
+				errcode(ERRCODE_DATA_CORRUPTED),
+				errmsg("the journal record at %X/%X cannot be read again",
+					   LSN_FORMAT_ARGS(lsn)));
+	message = (xl_logical_message *) XLogRecGetData(xlog);
+	return (HceSlice) {message->message + message->prefix_size,
+		(uint32) message->message_size};
+}
+
 /* Count a committed transaction's events as captured. */
 static void
 count_captured(HceRelay *relay, const HceCommitted *committed)
@@ -206,8 +230,12 @@ take_commit(HceRelay *relay, XLogReaderState *xlog, bool prepared)
 	{
 		hce_assembler_abort(relay->assembler, xid, parsed.nsubxacts,
 							parsed.subxacts);
+		hce_open_records_end(relay, xid, parsed.nsubxacts, parsed.subxacts,
+							 InvalidXLogRecPtr);
 		return;
 	}
+	hce_open_records_end(relay, xid, parsed.nsubxacts, parsed.subxacts,
+						 xlog->ReadRecPtr);
 	committed = hce_assembler_commit(relay->assembler, xid, parsed.nsubxacts,
 									 parsed.subxacts, xlog->ReadRecPtr,
 									 parsed.xact_time);
@@ -222,12 +250,14 @@ static void
 take_abort(HceRelay *relay, XLogReaderState *xlog, bool prepared)
 {
 	xl_xact_parsed_abort parsed;
+	TransactionId xid;
 
 	ParseAbortRecord(XLogRecGetInfo(xlog),
 					 (xl_xact_abort *) XLogRecGetData(xlog), &parsed);
-	hce_assembler_abort(relay->assembler,
-						prepared ? parsed.twophase_xid : XLogRecGetXid(xlog),
-						parsed.nsubxacts, parsed.subxacts);
+	xid = prepared ? parsed.twophase_xid : XLogRecGetXid(xlog);
+	hce_assembler_abort(relay->assembler, xid, parsed.nsubxacts, parsed.subxacts);
+	hce_open_records_end(relay, xid, parsed.nsubxacts, parsed.subxacts,
+						 InvalidXLogRecPtr);
 }
 
 static void
@@ -239,6 +269,8 @@ take_prepare(HceRelay *relay, XLogReaderState *xlog)
 					   (xl_xact_prepare *) XLogRecGetData(xlog), &parsed);
 	hce_assembler_prepare(relay->assembler, parsed.twophase_xid,
 						  parsed.nsubxacts, parsed.subxacts);
+	hce_open_records_prepare(relay, parsed.twophase_xid, parsed.nsubxacts,
+							 parsed.subxacts);
 }
 
 static void
@@ -275,7 +307,10 @@ take_server(HceRelay *relay, XLogReaderState *xlog)
 	uint8		info = XLogRecGetInfo(xlog) & ~XLR_INFO_MASK;
 
 	if (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_END_OF_RECOVERY)
+	{
 		hce_assembler_server_restarted(relay->assembler);
+		hce_open_records_server_restarted(relay);
+	}
 	/* a standby made of this backup has no older WAL than the backup's */
 	else if (info == XLOG_BACKUP_END)
 		relay->backup_seen = true;

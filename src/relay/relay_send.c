@@ -11,9 +11,7 @@
  */
 #include "postgres.h"
 
-#include "access/rmgr.h"
 #include "miscadmin.h"
-#include "replication/message.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -34,42 +32,46 @@
 #define EPOCH_SHIFT_MS \
 	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) 86400000)
 
-/*
- * The data of a segment's record: in memory, or read from the WAL again by a
- * second reader.  Then it is copied, since the reader's memory is its own.
- */
-static const char *
-segment_data(HceRelay *relay, HceRecord *record)
+/* Keep data that was read again: the reader's memory is its own. */
+static void
+keep_reread(HceRelay *relay, const HceSegment *segment, HceSlice data)
 {
 	HceCursor  *cursor = &relay->cursor;
-	XLogReaderState *xlog;
-	xl_logical_message *message;
 
-	if (record->data != NULL)
-		return record->data;
-	if (cursor->reread_lsn == record->lsn)
-		return cursor->reread;
-	if (relay->reread == NULL)
-		relay->reread = hce_wal_reader_create(relay->context);
-	hce_wal_reader_seek(relay->reread, record->lsn);
-	xlog = hce_wal_reader_next(relay->reread);
-	if (xlog == NULL || XLogRecGetRmid(xlog) != RM_LOGICALMSG_ID)
-		ereport(ERROR,
-				errcode(ERRCODE_DATA_CORRUPTED),
-				errmsg("the journal record at %X/%X cannot be read again",
-					   LSN_FORMAT_ARGS(record->lsn)));
-	message = (xl_logical_message *) XLogRecGetData(xlog);
-	Assert(message->message_size == record->len);
-	if (cursor->reread_size < record->len)
+	if (cursor->reread_size < data.len)
 	{
 		if (cursor->reread != NULL)
 			pfree(cursor->reread);
-		cursor->reread_size = record->len;
-		cursor->reread = MemoryContextAllocHuge(relay->context, record->len);
+		cursor->reread_size = data.len;
+		cursor->reread = MemoryContextAllocHuge(relay->context, data.len);
 	}
-	cursor->reread_lsn = record->lsn;
-	memcpy(cursor->reread, message->message + message->prefix_size, record->len);
-	return cursor->reread;
+	memcpy(cursor->reread, data.data, data.len);
+	cursor->reread_len = data.len;
+	cursor->reread_lsn = segment->record->lsn;
+	cursor->reread_as = segment->copied_as;
+}
+
+/*
+ * The data of a segment's record: in memory, or read again from where it was
+ * copied to or from the WAL.
+ */
+static HceSlice
+segment_data(HceRelay *relay, const HceSegment *segment)
+{
+	HceCursor  *cursor = &relay->cursor;
+	const HceRecord *record = segment->record;
+
+	if (record->data != NULL)
+		return (HceSlice) {record->data, record->len};
+	if (cursor->reread_lsn != record->lsn ||
+		cursor->reread_as != segment->copied_as)
+	{
+		if (TransactionIdIsValid(segment->copied_as))
+			hce_open_records_read(relay, segment, keep_reread);
+		else
+			keep_reread(relay, segment, hce_relay_read_again(relay, record->lsn));
+	}
+	return (HceSlice) {cursor->reread, cursor->reread_len};
 }
 
 static void
@@ -86,12 +88,11 @@ open_segment(HceRelay *relay, const HceCommitted *committed)
 {
 	HceCursor  *cursor = &relay->cursor;
 	const HceSegment *segment = &committed->segments[cursor->segment];
+	HceSlice	data = segment_data(relay, segment);
 	TransactionId xid;
 	bool		found;
 
-	found = hce_journal_open(&cursor->reader,
-							 segment_data(relay, segment->record),
-							 segment->record->len);
+	found = hce_journal_open(&cursor->reader, data.data, data.len);
 	for (uint32 i = 0; found && i <= segment->number; i++)
 		found = hce_journal_next_segment(&cursor->reader, &xid, &cursor->left);
 	cursor->span_left = segment->span - 1;

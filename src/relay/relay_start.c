@@ -28,7 +28,9 @@
 
 /*
  * Record a stretch of journal that is lost, and begin behind it.  The gap is
- * durable before the relay goes on.
+ * durable before the relay goes on.  Copies of open transactions are part of
+ * it: in the lost WAL may be the end of a transaction or of a savepoint, so
+ * nobody can tell any more what of them was committed.
  *
  * A transaction that was settled in part may have lost its first events: what
  * is left of it would be numbered anew, and as many skipped as were settled.
@@ -40,10 +42,16 @@ record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 	HcePosition *settled = &relay->stored.settled;
 	XLogRecPtr	from = relay->stored.restart_lsn;
 	XLogRecPtr	behind = to;
+	XLogRecPtr	copies;
 	XLogRecPtr	end;
 
 	if (settled->index > 0 && settled->lsn >= to)
 		behind = settled->lsn + 1;
+	if (!hce_position_begin())
+		hce_relay_end(HCE_EXIT_GONE);
+	copies = hce_open_records_forget_all();
+	if (!XLogRecPtrIsInvalid(copies))
+		from = Min(from, copies);
 	ereport(WARNING,
 			errmsg("journal of database \"%s\" between %X/%X and %X/%X is lost: %s",
 				   relay->database, LSN_FORMAT_ARGS(from), LSN_FORMAT_ARGS(behind), cause),
@@ -51,8 +59,6 @@ record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 	relay->stored.restart_lsn = to;
 	if (settled->lsn < behind)
 		*settled = (HcePosition) {behind, 0};
-	if (!hce_position_begin())
-		hce_relay_end(HCE_EXIT_GONE);
 	hce_position_put_gap(from, behind, relay->stored.written, cause);
 	hce_position_put(&relay->stored);
 	end = hce_position_commit();
@@ -211,6 +217,7 @@ hce_relay_adopt(HceRelay *relay)
 	row->restart_lsn = to;
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
+	(void) hce_open_records_forget_all();
 	if (within_cluster)
 		hce_parked_forget_all();
 	hce_position_put_gap(from, to, row->written,
@@ -316,6 +323,7 @@ hce_relay_start(HceDatabase *shared)
 	relay->assembler = hce_assembler_create(context, (Size) hce_relay_memory * 1024,
 											hce_relay_resolve, relay);
 	hce_relay_restore_counters(relay);
+	hce_open_records_start(relay);
 	hce_parking_start(relay);
 
 	/*

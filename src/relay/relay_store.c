@@ -233,7 +233,7 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 
 	if (hce_dead_letters_due(relay))
 		return true;
-	if (hce_parking_store_due(relay, now))
+	if (hce_parking_store_due(relay, now) || hce_open_records_due(relay, now))
 		return true;
 	if (relay->unstored > 0)
 		return relay->unstored >= STORE_EVENTS ||
@@ -275,10 +275,12 @@ hce_relay_store(HceRelay *relay)
 
 	relay->stored.settled = hce_relay_position(relay);
 	relay->stored.sent = relay->sent;
-	relay->stored.restart_lsn = needed_wal(relay);
 
 	if (!hce_position_begin())
 		return false;
+	/* first, since what it copies need not stay in the WAL */
+	hce_open_records_store(relay);
+	relay->stored.restart_lsn = needed_wal(relay);
 	hce_position_put(&relay->stored);
 	hce_dead_letters_store(relay);
 	store_counters(relay);

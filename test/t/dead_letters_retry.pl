@@ -358,7 +358,7 @@ foreach my $source (@sources)
 	is("$failed$error", '0', "$source can be read");
 	unlike($rows, qr/$marker/, "$source shows no payload and no key");
 }
-foreach my $name ('dead_letter_store', 'parked_store', 'counter_changes', 'position', 'counters', 'gap_log')
+foreach my $name ('dead_letter_store', 'parked_store', 'open_records', 'counter_changes', 'position', 'counters', 'gap_log')
 {
 	fails_like("SET ROLE monitor; TABLE hcevents.$name",
 		qr/permission denied/, "$name cannot");

@@ -151,7 +151,7 @@ CREATE ROLE monitor IN ROLE pg_monitor;
 GRANT ALL ON patients, ledger TO nobody_special;
 SQL
 my @relations = qw(status delivery_stats latency_histogram gaps dead_letters attachments attachment_log);
-my @tables = qw(position counters gap_log dead_letter_store counter_changes parked_store);
+my @tables = qw(position counters gap_log dead_letter_store counter_changes parked_store open_records);
 
 sub allowed
 {

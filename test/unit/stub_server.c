@@ -130,6 +130,11 @@ hash_seq_search(HASH_SEQ_STATUS *status)
 	return entry->data;
 }
 
+void
+hash_seq_term(HASH_SEQ_STATUS *status)
+{
+}
+
 List *
 lappend(List *list, void *datum)
 {

@@ -85,7 +85,7 @@ static void
 write_segment(Written *written, int64 base_time)
 {
 	HceBytes	body;
-	TransactionId xid = 1 + (TransactionId) unit_below(PG_UINT32_MAX);
+	TransactionId xid = 1 + (TransactionId) unit_below(unit_chance(50) ? 3 : PG_UINT32_MAX);
 	uint32		first = (uint32) unit_below(1000000);
 	int			count = (int) unit_below(Min(10, MOST_EVENTS - written->nevents + 1));
 
@@ -245,6 +245,56 @@ cut_anywhere(void)
 	}
 }
 
+static int
+count_segments(const char *data, Size len)
+{
+	HceJournalReader reader;
+	TransactionId xid;
+	uint32		nevents;
+	int			count = 0;
+
+	CHECK(hce_journal_open(&reader, data, len));
+	while (hce_journal_next_segment(&reader, &xid, &nevents))
+		count++;
+	return count;
+}
+
+/*
+ * What is cut out for one xid has its events, as they were, and as many
+ * segments as the record.
+ */
+static void
+cut_by_xid(void)
+{
+	for (int round = 0; round < unit_rounds(100) && !unit_failed(); round++)
+	{
+		Written		written;
+		Written		part;
+		const char *data;
+		char	   *cut;
+		Size		len;
+		TransactionId xid;
+
+		write_record(&written);
+		data = (char *) written.bytes.data;
+		xid = written.nevents == 0 || unit_chance(10) ? 4 :
+			written.events[unit_below(written.nevents)].xid;
+		part.nevents = 0;
+		for (int i = 0; i < written.nevents; i++)
+		{
+			if (written.events[i].xid == xid)
+				part.events[part.nevents++] = written.events[i];
+		}
+		cut = palloc(written.bytes.used);
+		len = hce_journal_cut(cut, data, written.bytes.used, xid);
+		CHECK(len > 0 && len <= written.bytes.used);
+		CHECK_INT(walk(cut, len, &part), part.nevents);
+		CHECK_INT(count_segments(cut, len), count_segments(data, written.bytes.used));
+		CHECK_INT(hce_journal_cut(cut, data, written.bytes.used - 1, xid), 0);
+		stub_context_reset(CurrentMemoryContext);
+	}
+}
+
 /* Whatever a changed byte does, it is found or harmless. */
 static void
 changed_anywhere(void)
@@ -285,6 +335,7 @@ const UnitTest journal_tests[] = {
 	{"journal: what is written is read", written_is_read},
 	{"journal: segments are skipped", segments_are_skipped},
 	{"journal: cut anywhere", cut_anywhere},
+	{"journal: cut by xid", cut_by_xid},
 	{"journal: changed anywhere", changed_anywhere},
 	{"journal: the count of an enemy", count_of_an_enemy},
 	{NULL, NULL}
