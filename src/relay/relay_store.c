@@ -231,9 +231,10 @@ hce_relay_store_due(HceRelay *relay, TimestampTz now)
 	if (max_slot_wal_keep_size_mb >= 0)
 		idle_bytes = Min(idle_bytes, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 4);
 
-	if (hce_dead_letters_due(relay))
+	/* first, since it looks at open transactions now and then */
+	if (hce_open_records_due(relay, now))
 		return true;
-	if (hce_parking_store_due(relay, now) || hce_open_records_due(relay, now))
+	if (hce_dead_letters_due(relay) || hce_parking_store_due(relay, now))
 		return true;
 	if (relay->unstored > 0)
 		return relay->unstored >= STORE_EVENTS ||
