@@ -100,6 +100,9 @@ hce_producer_topic_ready(HceProducer *producer, HceTopic *topic)
 {
 	TimestampTz now;
 
+	/* what was known belongs to the handle, and there is none to ask with */
+	if (producer->handle == NULL || producer->fatal)
+		return false;
 	if (topic->state == TOPIC_READY)
 		return true;
 	if (topic->state == TOPIC_INVALID || producer->probe != NULL ||
