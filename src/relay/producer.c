@@ -257,6 +257,8 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 			producer->connected = true;
 			topic->silent_since = producer->poll_time;
 			topic->failing_since = 0;
+			if (hce_producer_message_doubted(producer, message))
+				continue;
 			hce_producer_topic_granted(producer, message);
 			hce_producer_partition_confirmed(producer, message);
 			producer->events.delivered(producer->events.arg,

@@ -205,7 +205,8 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 	else if (!failed.suspect)
 		failed.topic->state = TOPIC_UNKNOWN;
 	/* what we took back ourselves has no news */
-	if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+	if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
+		message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
 		message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT &&
 		message->err != RD_KAFKA_RESP_ERR__FATAL)
 	{
@@ -229,6 +230,40 @@ hce_producer_message_failed(HceProducer *producer,
 		producer->events.resent(producer->events.arg,
 								(uint64) (uintptr_t) message->_private);
 	keep_message(producer, message);
+}
+
+/*
+ * A delivery report says that a message was delivered: is that in doubt?  If
+ * so the message is kept, to be sent again by a new handle.
+ *
+ * When a request succeeds, librdkafka takes all earlier messages of the
+ * partition for delivered as well (rd_kafka_dr_implicit_ack).  That is wrong
+ * where a topic was deleted and made again: the first of two requests is
+ * refused, the second one is the first that the new partition sees, which
+ * takes any sequence number then.  Such reports carry no offset, as no answer
+ * of a broker was about their messages.  (Not "offset < 0": that is what an
+ * answer may hold, to which it is then true.)
+ *
+ * What follows on a message in doubt is kept as well, so that it comes again
+ * behind it: the last thing that is said of a key stays the last.  So
+ * duplicates are possible, as after a fatal error.
+ */
+bool
+hce_producer_message_doubted(HceProducer *producer,
+							 const rd_kafka_message_t *message)
+{
+	HceTopic   *topic = rd_kafka_topic_opaque(message->rkt);
+
+	if (likely(message->offset != RD_KAFKA_OFFSET_INVALID && !topic->doubted))
+		return false;
+	topic->doubted = true;
+	producer->events.resent(producer->events.arg,
+							(uint64) (uintptr_t) message->_private);
+	keep_message(producer, message);
+	/* also when nothing is in flight any more: the handle is to go */
+	if (producer->taking_back == 0)
+		producer->taking_back = producer->poll_time;
+	return true;
 }
 
 static int

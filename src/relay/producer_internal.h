@@ -46,6 +46,7 @@ struct HceTopic
 	TimestampTz next_probe;
 	int64		retry_us;
 	bool		held;			/* what fails is not sent again */
+	bool		doubted;		/* this handle's reports of success are */
 	int			in_flight;
 	TimestampTz silent_since;	/* last acknowledgement, or since in flight */
 	TimestampTz away_since;		/* metadata says so; 0 = not away */
@@ -150,6 +151,8 @@ extern void hce_producer_keep_unsent(HceProducer *producer,
 									 const HceMessage *message,
 									 rd_kafka_headers_t *headers,
 									 rd_kafka_resp_err_t error);
+extern bool hce_producer_message_doubted(HceProducer *producer,
+										 const rd_kafka_message_t *message);
 extern void hce_producer_message_failed(HceProducer *producer,
 										const rd_kafka_message_t *message);
 extern void hce_producer_resend_failed(HceProducer *producer);

@@ -37,6 +37,7 @@ hce_producer_open_topic(HceProducer *producer, HceTopic *topic)
 	rd_kafka_topic_conf_t *conf;
 
 	topic->state = TOPIC_UNKNOWN;
+	topic->doubted = false;
 	topic->next_probe = topic->denied ? GetCurrentTimestamp() + RETRY_US : 0;
 	if (producer->handle == NULL)
 		return;
