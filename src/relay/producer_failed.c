@@ -19,6 +19,9 @@
 
 #include "relay/producer_internal.h"
 
+/* So often a message may come back as corrupt when it is sent alone. */
+#define MAX_CORRUPT			5
+
 /* How long after a failed try to send again. */
 #define RESEND_US			(50 * 1000)
 
@@ -153,6 +156,26 @@ refuse_failed(HceProducer *producer, const FailedMessage *failed,
 	refuse(producer, &message, failed->headers, error);
 }
 
+/*
+ * Whether a message that came back, alone in flight, was refused for what it
+ * is.  That it arrived corrupt (INVALID_MSG, a checksum that does not match)
+ * is the network's or the memory's fault as a rule, and passes.
+ */
+static bool
+is_hopeless(HceProducer *producer, const rd_kafka_message_t *message)
+{
+	uint64		number = (uint64) (uintptr_t) message->_private;
+
+	if (!producer->alone || !is_permanent(message->err))
+		return false;
+	if (message->err != RD_KAFKA_RESP_ERR_INVALID_MSG)
+		return true;
+	if (producer->corrupt != number)
+		producer->ncorrupt = 0;
+	producer->corrupt = number;
+	return ++producer->ncorrupt >= MAX_CORRUPT;
+}
+
 /* The message that was alone in flight has failed again: is it hopeless? */
 static bool
 give_up(HceProducer *producer, const rd_kafka_message_t *message)
@@ -167,7 +190,7 @@ give_up(HceProducer *producer, const rd_kafka_message_t *message)
 	};
 	rd_kafka_headers_t *headers = NULL;
 
-	if (!producer->alone || !is_permanent(message->err))
+	if (!is_hopeless(producer, message))
 		return false;
 	/* nobody will confirm the partition that it was sent to alone */
 	producer->session++;

@@ -100,6 +100,8 @@ struct HceProducer
 	int			nfailed;
 	int			failed_capacity;
 	bool		alone;			/* one message in flight at a time */
+	uint64		corrupt;		/* the last one that came back as such */
+	int			ncorrupt;		/* how often */
 	uint32		session;		/* grows when sequences may begin anew */
 	TimestampTz poll_time;		/* of the reports at hand */
 	TimestampTz next_resend;

@@ -103,6 +103,20 @@ SQL
 		name => "$case: all arrived, in order");
 }
 
+# A single message arrives corrupt, and does so alone as well
+
+order('0 2 2 2');
+$node->safe_psql('postgres', 'UPDATE patients SET version = version + 1 WHERE id = 1');
+hce_flush($node);
+is(hce_stats($node, 'dead'), 0, 'corrupt, then not, also alone: no dead letter');
+order('0 2 2 2 2 2 2');
+$node->safe_psql('postgres', q{UPDATE patients SET name = 'corrupt' WHERE id = 1});
+hce_flush($node);
+is( $node->safe_psql('postgres', 'SELECT reason, error FROM hcevents.dead_letters'),
+	'refused|Broker: Invalid message', 'corrupt each time: a dead letter');
+$node->safe_psql('postgres', q{SELECT hcevents.retry_dead_letters(event_type => 'patient.updated')});
+hce_flush($node);
+
 # A topic is resumed in the second in which there is no producer: the one
 # before had a fatal error soon after it was made.
 
