@@ -328,9 +328,7 @@ resend(HceProducer *producer, FailedMessage *failed)
 		refuse_failed(producer, failed, rd_kafka_err2str(error));
 	else
 	{
-		producer->fatal |= rd_kafka_fatal_error(producer->handle, NULL, 0) != 0;
-		if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-			hce_producer_topic_denied(producer, failed->topic);
+		hce_producer_not_taken(producer, failed->topic, error);
 		return false;
 	}
 	free_failed(failed);

@@ -124,6 +124,8 @@ extern rd_kafka_resp_err_t hce_producer_produce(HceProducer *producer,
 												int64 timestamp_ms,
 												rd_kafka_headers_t *headers,
 												uint64 number);
+extern void hce_producer_not_taken(HceProducer *producer, HceTopic *topic,
+								   rd_kafka_resp_err_t error);
 
 /* producer_handle.c */
 extern bool hce_producer_open(HceProducer *producer);
