@@ -385,12 +385,13 @@ hce_producer_resend_failed(HceProducer *producer)
 /*
  * Take back all messages that librdkafka holds, so that the relay can park
  * them.  Nothing is sent until that is done; see hce_producer_taking_back().
- * Each of them is then among the failed ones.
+ * Each of them is then among the failed ones.  Nothing to do when it holds
+ * none: a handle that has just been made would go for nothing.
  */
 void
 hce_producer_take_back(HceProducer *producer)
 {
-	if (producer->taking_back == 0)
+	if (producer->taking_back == 0 && producer->in_flight > 0)
 		producer->taking_back = GetCurrentTimestamp();
 }
 
