@@ -15,7 +15,8 @@
  *							takes nothing (all topics: "backlog"); the topic
  *							is away, silent or paused
  *	parking	 -> draining	none of the above holds, and the topic answers
- *	draining -> parking		the topic fails again, or is paused
+ *	draining -> parking		the topic fails again, or is paused; or "backlog"
+ *							while its rows are in flight
  *	draining -> direct		it has no rows
  *
  * Invariants, on which order and completeness rest:
@@ -212,7 +213,8 @@ reason_to_park(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 
 	if (park->paused)
 		return "paused";
-	if (park->mode == HCE_MODE_DIRECT && parking->backlog && park->unsettled > 0)
+	/* also when it drains: what fails then must not wait among the failed */
+	if (parking->backlog && (park->unsettled > 0 || park->draining > 0))
 		return "hcevents.max_retained_wal";
 	if (park->topic == NULL || !hce_producer_connected(relay->producer) ||
 		hce_producer_taking_back(relay->producer))

@@ -178,6 +178,20 @@ hce_producer_produce(HceProducer *producer, HceTopic *topic, int partition,
 	return error;
 }
 
+/* What follows when librdkafka takes a message of a topic not now. */
+void
+hce_producer_not_taken(HceProducer *producer, HceTopic *topic,
+					   rd_kafka_resp_err_t error)
+{
+	if (rd_kafka_fatal_error(producer->handle, NULL, 0) != 0)
+		producer->fatal = true;
+	else if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		hce_producer_topic_denied(producer, topic);
+	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+		topic->state = TOPIC_UNKNOWN;
+}
+
 /*
  * Room for one more message.  A message larger than the whole limit goes
  * when nothing else is in flight.
@@ -230,13 +244,7 @@ hce_producer_send(HceProducer *producer, const HceMessage *message)
 	}
 	if (headers != NULL)
 		rd_kafka_headers_destroy(headers);
-	if (rd_kafka_fatal_error(producer->handle, NULL, 0) != 0)
-		producer->fatal = true;
-	else if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-		hce_producer_topic_denied(producer, message->topic);
-	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-		message->topic->state = TOPIC_UNKNOWN;
+	hce_producer_not_taken(producer, message->topic, error);
 	return HCE_SEND_LATER;
 }
 
@@ -257,6 +265,8 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 			producer->connected = true;
 			topic->silent_since = producer->poll_time;
 			topic->failing_since = 0;
+			if (hce_producer_message_doubted(producer, message))
+				continue;
 			hce_producer_topic_granted(producer, message);
 			hce_producer_partition_confirmed(producer, message);
 			producer->events.delivered(producer->events.arg,

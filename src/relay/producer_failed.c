@@ -19,6 +19,9 @@
 
 #include "relay/producer_internal.h"
 
+/* So often a message may come back as corrupt when it is sent alone. */
+#define MAX_CORRUPT			5
+
 /* How long after a failed try to send again. */
 #define RESEND_US			(50 * 1000)
 
@@ -153,6 +156,26 @@ refuse_failed(HceProducer *producer, const FailedMessage *failed,
 	refuse(producer, &message, failed->headers, error);
 }
 
+/*
+ * Whether a message that came back, alone in flight, was refused for what it
+ * is.  That it arrived corrupt (INVALID_MSG, a checksum that does not match)
+ * is the network's or the memory's fault as a rule, and passes.
+ */
+static bool
+is_hopeless(HceProducer *producer, const rd_kafka_message_t *message)
+{
+	uint64		number = (uint64) (uintptr_t) message->_private;
+
+	if (!producer->alone || !is_permanent(message->err))
+		return false;
+	if (message->err != RD_KAFKA_RESP_ERR_INVALID_MSG)
+		return true;
+	if (producer->corrupt != number)
+		producer->ncorrupt = 0;
+	producer->corrupt = number;
+	return ++producer->ncorrupt >= MAX_CORRUPT;
+}
+
 /* The message that was alone in flight has failed again: is it hopeless? */
 static bool
 give_up(HceProducer *producer, const rd_kafka_message_t *message)
@@ -167,7 +190,7 @@ give_up(HceProducer *producer, const rd_kafka_message_t *message)
 	};
 	rd_kafka_headers_t *headers = NULL;
 
-	if (!producer->alone || !is_permanent(message->err))
+	if (!is_hopeless(producer, message))
 		return false;
 	/* nobody will confirm the partition that it was sent to alone */
 	producer->session++;
@@ -205,7 +228,8 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 	else if (!failed.suspect)
 		failed.topic->state = TOPIC_UNKNOWN;
 	/* what we took back ourselves has no news */
-	if (message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+	if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
+		message->err != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
 		message->err != RD_KAFKA_RESP_ERR__PURGE_INFLIGHT &&
 		message->err != RD_KAFKA_RESP_ERR__FATAL)
 	{
@@ -229,6 +253,40 @@ hce_producer_message_failed(HceProducer *producer,
 		producer->events.resent(producer->events.arg,
 								(uint64) (uintptr_t) message->_private);
 	keep_message(producer, message);
+}
+
+/*
+ * A delivery report says that a message was delivered: is that in doubt?  If
+ * so the message is kept, to be sent again by a new handle.
+ *
+ * When a request succeeds, librdkafka takes all earlier messages of the
+ * partition for delivered as well (rd_kafka_dr_implicit_ack).  That is wrong
+ * where a topic was deleted and made again: the first of two requests is
+ * refused, the second one is the first that the new partition sees, which
+ * takes any sequence number then.  Such reports carry no offset, as no answer
+ * of a broker was about their messages.  (Not "offset < 0": that is what an
+ * answer may hold, to which it is then true.)
+ *
+ * What follows on a message in doubt is kept as well, so that it comes again
+ * behind it: the last thing that is said of a key stays the last.  So
+ * duplicates are possible, as after a fatal error.
+ */
+bool
+hce_producer_message_doubted(HceProducer *producer,
+							 const rd_kafka_message_t *message)
+{
+	HceTopic   *topic = rd_kafka_topic_opaque(message->rkt);
+
+	if (likely(message->offset != RD_KAFKA_OFFSET_INVALID && !topic->doubted))
+		return false;
+	topic->doubted = true;
+	producer->events.resent(producer->events.arg,
+							(uint64) (uintptr_t) message->_private);
+	keep_message(producer, message);
+	/* also when nothing is in flight any more: the handle is to go */
+	if (producer->taking_back == 0)
+		producer->taking_back = producer->poll_time;
+	return true;
 }
 
 static int
@@ -270,9 +328,7 @@ resend(HceProducer *producer, FailedMessage *failed)
 		refuse_failed(producer, failed, rd_kafka_err2str(error));
 	else
 	{
-		producer->fatal |= rd_kafka_fatal_error(producer->handle, NULL, 0) != 0;
-		if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-			hce_producer_topic_denied(producer, failed->topic);
+		hce_producer_not_taken(producer, failed->topic, error);
 		return false;
 	}
 	free_failed(failed);
@@ -329,12 +385,13 @@ hce_producer_resend_failed(HceProducer *producer)
 /*
  * Take back all messages that librdkafka holds, so that the relay can park
  * them.  Nothing is sent until that is done; see hce_producer_taking_back().
- * Each of them is then among the failed ones.
+ * Each of them is then among the failed ones.  Nothing to do when it holds
+ * none: a handle that has just been made would go for nothing.
  */
 void
 hce_producer_take_back(HceProducer *producer)
 {
-	if (producer->taking_back == 0)
+	if (producer->taking_back == 0 && producer->in_flight > 0)
 		producer->taking_back = GetCurrentTimestamp();
 }
 

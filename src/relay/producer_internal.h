@@ -46,6 +46,7 @@ struct HceTopic
 	TimestampTz next_probe;
 	int64		retry_us;
 	bool		held;			/* what fails is not sent again */
+	bool		doubted;		/* this handle's reports of success are */
 	int			in_flight;
 	TimestampTz silent_since;	/* last acknowledgement, or since in flight */
 	TimestampTz away_since;		/* metadata says so; 0 = not away */
@@ -100,6 +101,8 @@ struct HceProducer
 	int			nfailed;
 	int			failed_capacity;
 	bool		alone;			/* one message in flight at a time */
+	uint64		corrupt;		/* the last one that came back as such */
+	int			ncorrupt;		/* how often */
 	uint32		session;		/* grows when sequences may begin anew */
 	TimestampTz poll_time;		/* of the reports at hand */
 	TimestampTz next_resend;
@@ -123,6 +126,8 @@ extern rd_kafka_resp_err_t hce_producer_produce(HceProducer *producer,
 												int64 timestamp_ms,
 												rd_kafka_headers_t *headers,
 												uint64 number);
+extern void hce_producer_not_taken(HceProducer *producer, HceTopic *topic,
+								   rd_kafka_resp_err_t error);
 
 /* producer_handle.c */
 extern bool hce_producer_open(HceProducer *producer);
@@ -152,6 +157,8 @@ extern void hce_producer_keep_unsent(HceProducer *producer,
 									 const HceMessage *message,
 									 rd_kafka_headers_t *headers,
 									 rd_kafka_resp_err_t error);
+extern bool hce_producer_message_doubted(HceProducer *producer,
+										 const rd_kafka_message_t *message);
 extern void hce_producer_message_failed(HceProducer *producer,
 										const rd_kafka_message_t *message);
 extern void hce_producer_resend_failed(HceProducer *producer);

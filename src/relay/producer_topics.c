@@ -37,6 +37,7 @@ hce_producer_open_topic(HceProducer *producer, HceTopic *topic)
 	rd_kafka_topic_conf_t *conf;
 
 	topic->state = TOPIC_UNKNOWN;
+	topic->doubted = false;
 	topic->next_probe = topic->denied ? GetCurrentTimestamp() + RETRY_US : 0;
 	if (producer->handle == NULL)
 		return;
@@ -100,6 +101,9 @@ hce_producer_topic_ready(HceProducer *producer, HceTopic *topic)
 {
 	TimestampTz now;
 
+	/* what was known belongs to the handle, and there is none to ask with */
+	if (producer->handle == NULL || producer->fatal)
+		return false;
 	if (topic->state == TOPIC_READY)
 		return true;
 	if (topic->state == TOPIC_INVALID || producer->probe != NULL ||

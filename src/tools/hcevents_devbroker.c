@@ -30,10 +30,12 @@ static const char *const help =
 "or SIGINT.  Topics appear at their first use; everything is in memory.\n"
 "\n"
 "Options:\n"
-"  -e, --errors              read lines KEY CODE... from standard input: the next\n"
-"                            requests with this API key (0: produce) are answered\n"
-"                            with these error codes; says \"ok\" to each, and\n"
-"                            ends at the end of the input\n"
+"  -e, --errors              read lines from standard input, say \"ok\" to each, and\n"
+"                            end at the end of the input:\n"
+"                            KEY CODE...  the next requests with this API key\n"
+"                                         (0: produce) are answered with these\n"
+"                                         error codes\n"
+"                            delay MS     each answer comes so much later\n"
 "  -w, --write-address=FILE  also write the address into FILE, when ready\n"
 "  -h, --help                show this help\n";
 
@@ -91,32 +93,44 @@ create_owner(void)
 	return rk;
 }
 
-/* Have the next requests fail, as the lines of standard input say. */
+/* Have the next requests with an API key fail: "KEY CODE...". */
 static void
-push_errors(rd_kafka_mock_cluster_t *cluster)
+push_errors(rd_kafka_mock_cluster_t *cluster, const char *line)
+{
+	rd_kafka_resp_err_t errors[100];
+	size_t		count = 0;
+	const char *p;
+	char	   *end;
+	long		key = strtol(line, &end, 10);
+
+	if (end == line)
+		fail("no API key", line);
+	for (p = end; count < 100; p = end)
+	{
+		long		code = strtol(p, &end, 10);
+
+		if (end == p)
+			break;
+		errors[count++] = (rd_kafka_resp_err_t) code;
+	}
+	rd_kafka_mock_push_request_errors_array(cluster, (int16_t) key, count,
+											errors);
+}
+
+/* Do what the lines of standard input say, see the help. */
+static void
+obey_lines(rd_kafka_mock_cluster_t *cluster)
 {
 	char		line[1024];
 
 	while (fgets(line, sizeof(line), stdin) != NULL)
 	{
-		rd_kafka_resp_err_t errors[100];
-		size_t		count = 0;
-		char	   *p = line;
-		char	   *end;
-		long		key = strtol(p, &end, 10);
+		int			milliseconds;
 
-		if (end == p)
-			fail("no API key", line);
-		for (p = end; count < 100; p = end)
-		{
-			long		code = strtol(p, &end, 10);
-
-			if (end == p)
-				break;
-			errors[count++] = (rd_kafka_resp_err_t) code;
-		}
-		rd_kafka_mock_push_request_errors_array(cluster, (int16_t) key, count,
-												errors);
+		if (sscanf(line, "delay %d", &milliseconds) == 1)
+			(void) rd_kafka_mock_broker_set_rtt(cluster, -1, milliseconds);
+		else
+			push_errors(cluster, line);
 		printf("ok\n");
 		fflush(stdout);
 	}
@@ -168,7 +182,7 @@ main(int argc, char **argv)
 		write_address(address_file, rd_kafka_mock_cluster_bootstraps(cluster));
 
 	if (errors)
-		push_errors(cluster);
+		obey_lines(cluster);
 	else
 		sigwait(&stops, &signo);
 
