@@ -196,12 +196,12 @@ is_deeply(arrived(), [], 'nothing but ticks');
 # A session that is idle in its transaction: savepoints rolled back before and
 # after the copy, released ones, and one still open.
 
-my $lsn = here();
 begin(rows('open', 1, 300));
 $idle->query_safe($_)
   foreach ('SAVEPOINT s;', rows('gone', 1, 300), 'ROLLBACK TO s;',
 	'SAVEPOINT t;', rows('open', 301, 600), 'RELEASE t;',
 	'SAVEPOINT late;', rows('late', 1, 300));
+my $lsn = here();
 my $most = traffic(300);
 cmp_ok($most, '<', 120, 'pg_wal stays bounded while other traffic writes 300 MB')
   or diag("$most MB");
