@@ -102,13 +102,15 @@ sub arrived
 {
 	hce_flush($node);
 	my @runs;
-	foreach my $message ($kafka->messages('healthcore.thing'))
+	foreach my $line (split /\n/, $kafka->call('dump', 'healthcore.thing'))
 	{
+		# the offset tells a message that was seen in an earlier call
+		my ($offset) = $line =~ /"offset":\s*(\d+)/ or die "no offset: $line\n";
+		next if $seen{"offset $offset"}++;
+		my $message = decode_json($line);
 		my $event = decode_json($message->{value});
 		my ($id, $data) = @{$event}{qw(event_id data)};
 		my $content = "$data->{name} $data->{n} $message->{headers}{position}";
-		# the offset tells a message that was seen in an earlier call
-		next if $seen{"offset $message->{offset}"}++;
 		if (exists $seen{$id})
 		{
 			$doubles++;
