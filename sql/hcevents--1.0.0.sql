@@ -263,12 +263,13 @@ CREATE TABLE hcevents.parked_store (
     commit_time timestamptz NOT NULL,
     parked_time timestamptz NOT NULL,
     cause text NOT NULL,
-    PRIMARY KEY (timeline, commit_lsn, event_index)
+    PRIMARY KEY (epoch, commit_lsn, event_index)
 );
 CREATE INDEX parked_order ON hcevents.parked_store
     (topic, epoch, commit_lsn, event_index);
 COMMENT ON TABLE hcevents.parked_store IS
 'Events that wait here instead of in the WAL; read hcevents.parked_events.';
+COMMENT ON COLUMN hcevents.parked_store.epoch IS 'Of the position that covers the row; a row that none covers yet is taken into a new epoch with the journal behind it.';
 COMMENT ON COLUMN hcevents.parked_store.source IS 'The header of that name; NULL: hcevents.source.';
 COMMENT ON COLUMN hcevents.parked_store.headers IS 'Those given to publish(): names and values in turn.';
 
@@ -667,7 +668,7 @@ BEGIN
             MESSAGE = 'all arguments are NULL',
             HINT = 'Say which dead letters are meant: ids, event_type, since or until. All of them: since => ''-infinity''.';
     END IF;
-    SELECT p.commit_lsn, p.event_index INTO STRICT settled
+    SELECT p.epoch, p.commit_lsn, p.event_index INTO STRICT settled
     FROM hcevents.position AS p;
     FOR letter IN
         SELECT d.* FROM hcevents.dead_letter_store AS d
@@ -683,8 +684,8 @@ BEGIN
         ORDER BY d.id
         FOR UPDATE
     LOOP
-        IF (letter.commit_lsn, letter.event_index)
-            < (settled.commit_lsn, settled.event_index) THEN
+        IF (letter.epoch, letter.commit_lsn, letter.event_index)
+            < (settled.epoch, settled.commit_lsn, settled.event_index) THEN
             RETURN NEXT letter;
         ELSE
             unsettled := unsettled + 1;

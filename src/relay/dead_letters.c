@@ -324,7 +324,7 @@ sweep_retried(void)
 							  "SELECT d.id FROM hcevents.dead_letter_store AS d"
 							  " WHERE d.retried_time IS NOT NULL AND NOT EXISTS ("
 							  "SELECT FROM hcevents.parked_store AS p"
-							  " WHERE p.timeline OPERATOR(pg_catalog.=) d.timeline"
+							  " WHERE p.epoch OPERATOR(pg_catalog.=) d.epoch"
 							  " AND p.commit_lsn OPERATOR(pg_catalog.=) d.commit_lsn"
 							  " AND p.event_index OPERATOR(pg_catalog.=) d.event_index)"
 							  " LIMIT $1 FOR UPDATE SKIP LOCKED))",

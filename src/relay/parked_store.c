@@ -8,7 +8,9 @@
  * is written too: after any crash a parked event is either in the table and
  * before the position, or it is read from the journal again.  Rows at or
  * behind the position are removed at the start (hce_parked_load), since the
- * journal has them still; so a row never meets its own double.
+ * journal has them still; so a row never meets its own double.  A new epoch
+ * takes such rows along (hce_parked_begin_epoch): else they would be before
+ * its position, and look like rows that it covers.
  *
  * Events are inserted many at a time, as COPY does; one INSERT each would be
  * a tenth as fast.  They are read and deleted by index: the relay switches
@@ -78,8 +80,8 @@ static Statement read_rows = {
 static Statement delete_rows = {
 	"DELETE FROM hcevents.parked_store AS p"
 	" USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-	" pg_catalog.unnest($3)) AS k(t, l, i)"
-	" WHERE p.timeline = k.t AND p.commit_lsn = k.l AND p.event_index = k.i",
+	" pg_catalog.unnest($3)) AS k(e, l, i)"
+	" WHERE p.epoch = k.e AND p.commit_lsn = k.l AND p.event_index = k.i",
 	NULL, 3, {INT4ARRAYOID, PG_LSNARRAYOID, INT8ARRAYOID}
 };
 
@@ -90,12 +92,25 @@ static Statement next_topic = {
 };
 
 static Statement forget_rows = {
-	"WITH gone AS (DELETE FROM hcevents.parked_store WHERE topic = $1"
-	" AND (epoch, commit_lsn, event_index) >= ($2, $3, $4)"
-	" RETURNING pg_catalog.octet_length(envelope)"
+	"WITH gone AS (DELETE FROM hcevents.parked_store"
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)"
+	" RETURNING topic, pg_catalog.octet_length(envelope)"
 	" + coalesce(pg_catalog.octet_length(key), 0) + 200 AS bytes)"
-	" SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(bytes), 0)::int8 FROM gone",
-	NULL, 4, {TEXTOID, INT4OID, LSNOID, INT8OID}
+	" SELECT topic, pg_catalog.count(*), pg_catalog.sum(bytes)::int8 FROM gone"
+	" GROUP BY topic",
+	NULL, 3, {INT4OID, LSNOID, INT8OID}
+};
+
+static Statement take_rows_along = {
+	"UPDATE hcevents.parked_store SET epoch = $4, timeline = $5"
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)",
+	NULL, 5, {INT4OID, LSNOID, INT8OID, INT4OID, INT4OID}
+};
+
+static Statement take_letters_along = {
+	"UPDATE hcevents.dead_letter_store SET epoch = $4, timeline = $5"
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)",
+	NULL, 5, {INT4OID, LSNOID, INT8OID, INT4OID, INT4OID}
 };
 
 static Statement count_rows = {
@@ -333,7 +348,7 @@ hce_parked_delete(const HceParkedKey *keys, int count)
 
 	for (int i = 0; i < count; i++)
 	{
-		parts[i] = Int32GetDatum((int32) keys[i].timeline);
+		parts[i] = Int32GetDatum(keys[i].epoch);
 		parts[count + i] = LSNGetDatum(keys[i].position.lsn);
 		parts[2 * count + i] = Int64GetDatum(keys[i].position.index);
 	}
@@ -557,21 +572,52 @@ load_modes(HceRelay *relay)
 	}
 }
 
-/* Remove the rows of a topic that the journal has still. */
+/* Remove the rows that the journal has still: the position covers them not. */
 static void
-forget_uncovered(HceRelay *relay, HceParkTopic *park)
+forget_uncovered(HceRelay *relay)
 {
 	Datum		values[] = {
-		CStringGetTextDatum(park->name),
-		Int32GetDatum(relay->epoch_at_load),
+		Int32GetDatum(relay->stored.epoch),
 		LSNGetDatum(relay->stored_at_start.lsn),
 		Int64GetDatum(relay->stored_at_start.index)
 	};
 
 	execute(&forget_rows, values);
-	park->rows = Max(0, park->rows - DatumGetInt64(column(0, 1, NULL)));
-	park->bytes = Max(0, park->bytes - DatumGetInt64(column(0, 2, NULL)));
-	park->to_store = true;
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HceParkTopic *park = hce_parking_topic(relay, text_string(column(i, 1, NULL)));
+
+		if (park->mode == HCE_MODE_DIRECT)
+			continue;
+		park->rows -= DatumGetInt64(column(i, 2, NULL));
+		park->bytes -= DatumGetInt64(column(i, 3, NULL));
+		park->to_store = true;
+	}
+}
+
+/*
+ * A new epoch begins at a position whose row is written in the same
+ * transaction: the rows, and dead letters, that it does not cover belong to
+ * it, like the journal that they will be read from again.  Nobody has seen
+ * them with the old epoch, since only covered rows are sent, or retried.
+ *
+ * To remove the rows here instead would lose them should the journal turn out
+ * to be gone; to remove them in hce_parked_load() alone, which commits later,
+ * left them to a relay that no longer knew the old epoch.
+ */
+void
+hce_parked_begin_epoch(int former, const HceStoredPosition *position)
+{
+	Datum		values[] = {
+		Int32GetDatum(former),
+		LSNGetDatum(position->settled.lsn),
+		Int64GetDatum(position->settled.index),
+		Int32GetDatum(position->epoch),
+		Int32GetDatum((int32) position->timeline)
+	};
+
+	execute(&take_rows_along, values);
+	execute(&take_letters_along, values);
 }
 
 /*
@@ -632,7 +678,7 @@ hce_parked_load(HceRelay *relay)
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
 	load_modes(relay);
-	visit_topics(relay, forget_uncovered);
+	forget_uncovered(relay);
 	visit_topics(relay, adopt_topic);
 	hce_position_commit();
 }

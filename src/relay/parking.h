@@ -25,9 +25,10 @@ typedef enum HceTopicMode
 
 #define HCE_MAX_REASON	200
 
-/* The place of a parked event; events of a topic are drained in the order of
- * epoch and position.  The timeline only names the row: the epoch grows with
- * it, and with a change of cluster, after which timelines begin anew. */
+/* The place of a parked event, by which its row is found; events of a topic
+ * are drained in this order.  The timeline is for those who read: the epoch
+ * grows with it, and with a change of cluster, after which timelines begin
+ * anew. */
 typedef struct HceParkedKey
 {
 	TimeLineID	timeline;
@@ -165,6 +166,7 @@ extern void hce_drain_rewind(HceParkTopic *park);
 /* parked_store.c */
 extern void hce_parked_load(HceRelay *relay);
 extern void hce_parked_adopt(HceRelay *relay);
+extern void hce_parked_begin_epoch(int former, const HceStoredPosition *position);
 extern void hce_parked_load_pauses(HceRelay *relay);
 extern void hce_parked_put(const HceParkedEvent *events, int count);
 extern void hce_parked_delete(const HceParkedKey *keys, int count);

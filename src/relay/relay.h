@@ -84,7 +84,6 @@ typedef struct HceRelay
 	HceDatabase *shared;
 	char		database[NAMEDATALEN];
 	HceStoredPosition stored;	/* the row as last written */
-	int			epoch_at_load;	/* of the row as it was found */
 	HcePosition stored_at_start;	/* what was settled in earlier lives */
 	HcePosition resend_to;		/* events before it were sent in another life */
 	HceWalReader *wal;

@@ -127,6 +127,7 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 {
 	HceStoredPosition *stored = &relay->stored;
 	XLogRecPtr	point;
+	int			former = stored->epoch;
 	bool		restored = stored->timeline != timeline &&
 		hce_restored_since(stored->timeline, timeline, &point);
 
@@ -140,6 +141,8 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 	if (restored)
 		hce_position_put_gap(point, point, stored->written,
 							 "the database was restored to an earlier point");
+	if (stored->epoch != former)
+		hce_parked_begin_epoch(former, stored);
 	hce_position_put(stored);
 	XLogFlush(hce_position_commit());
 	if (restored)
@@ -273,7 +276,6 @@ hce_relay_start(HceDatabase *shared)
 
 	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
 		hce_relay_end(HCE_EXIT_GONE);
-	relay->epoch_at_load = relay->stored.epoch;
 	relay->parking = MemoryContextAllocZero(context, sizeof(HceParking));
 	hce_relay_settings_remember();
 	check_identity(relay);
