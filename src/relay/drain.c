@@ -278,11 +278,16 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 
 	for (int sent = 0; sent < DRAIN_PER_TURN; sent++)
 	{
-		if (park->draining >= park->window ||
+		/* what was read may tell that it is paused */
+		if (park->paused || park->draining >= park->window ||
 			parking->next_drained - parking->oldest_drained >= HCE_DRAIN_RING)
 			return false;
-		if (park->next_row == park->nread && !read_more(relay, park))
-			return false;
+		if (park->next_row == park->nread)
+		{
+			if (!read_more(relay, park))
+				return false;
+			continue;
+		}
 		if (send_row(relay, park, &park->rows_read[park->next_row]) == HCE_SEND_LATER)
 			return false;
 		park->next_row++;

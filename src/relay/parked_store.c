@@ -416,6 +416,7 @@ row_skeleton(HceRelay *relay, HceParkTopic *park, const char *event_type,
 	skeleton->skeleton.event_type = (HceSlice) {skeleton->event_type, strlen(event_type)};
 	skeleton->skeleton.source = (HceSlice) {skeleton->source, strlen(source)};
 	skeleton->type = hce_relay_type(relay, event_type, park->name);
+	hce_parking_note_type(relay, park, skeleton->type);
 	parking->synthetic = lappend(parking->synthetic, skeleton);
 	MemoryContextSwitchTo(old);
 	return skeleton;

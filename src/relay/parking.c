@@ -43,10 +43,12 @@
  * moment of a write; so when few rows are left, its newer events wait in the
  * journal for at most CLOSING_US ("closing").
  *
- * hcevents.pause() of one event type pauses the topic that carries it: other
+ * hcevents.pause() of one event type pauses each topic that carries it: other
  * types on that topic wait with it, since order within a topic is promised.
- * Its events are parked at once, so that other topics go on.  A pause of
- * everything leaves events in the WAL until the limit.
+ * Its events are parked at once, so that other topics go on.  Which types a
+ * topic carries is learned from what is read, of the journal and of the table,
+ * before any of it is sent: settings give a type another topic, or several.  A
+ * pause of everything leaves events in the WAL until the limit.
  *
  * Beyond max_parked_size the newest events are lost, as one gap an episode.
  *
@@ -145,26 +147,61 @@ hce_parking_set_mode(HceRelay *relay, HceParkTopic *park, HceTopicMode mode,
 			errhint("They are kept in the database, and sent in order when the topic takes events again.") : 0);
 }
 
-/* hcevents.pauses or a topic's event types have changed. */
+/* Whether hcevents.pause() of this type is in force. */
+static bool
+is_paused(const HceRelay *relay, int type)
+{
+	ListCell   *cell;
+
+	foreach(cell, relay->parking->paused_types)
+	{
+		if (strcmp(lfirst(cell), relay->types[type].event_type) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A topic carries events of a type. */
+void
+hce_parking_note_type(HceRelay *relay, HceParkTopic *park, int type)
+{
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+
+	park->types = list_append_unique_int(park->types, type);
+	park->paused |= is_paused(relay, type);
+	MemoryContextSwitchTo(old);
+}
+
+/* hcevents.pauses has changed. */
 void
 hce_parking_note_pauses(HceRelay *relay)
 {
-	HceParking *parking = relay->parking;
-
-	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
-		park->paused = false;
-	if (parking->paused_types == NIL)
-		return;
-	for (int i = 0; i < relay->ntypes; i++)
+	for (HceParkTopic *park = relay->parking->topics; park != NULL; park = park->next)
 	{
-		HceRelayType *type = &relay->types[i];
 		ListCell   *cell;
 
-		foreach(cell, parking->paused_types)
-		{
-			if (strcmp(lfirst(cell), type->event_type) == 0)
-				hce_parking_topic(relay, type->settled.topic)->paused = true;
-		}
+		park->paused = false;
+		foreach(cell, park->types)
+			park->paused |= is_paused(relay, lfirst_int(cell));
+	}
+}
+
+/*
+ * What the counters tell of topics whose rows were not read yet: a paused one
+ * then need not drain until the first row of the paused type.  Only a hint:
+ * newer events may go to another topic.
+ */
+static void
+guess_types(HceRelay *relay)
+{
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		HceParkTopic *park = relay->parking->topics;
+
+		while (park != NULL && strcmp(park->name, relay->types[i].settled.topic) != 0)
+			park = park->next;
+		if (park != NULL && park->rows > 0)
+			hce_parking_note_type(relay, park, i);
 	}
 }
 
@@ -466,7 +503,7 @@ hce_parking_start(HceRelay *relay)
 		return;
 	hce_parked_load(relay);
 	hce_parked_load_pauses(relay);
-	hce_parking_note_pauses(relay);
+	guess_types(relay);
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 	{
 		if (park->topic != NULL)

@@ -67,7 +67,8 @@ struct HceParkTopic
 	char		reason[HCE_MAX_REASON];
 	TimestampTz since;			/* of the mode */
 	bool		to_store;		/* differs from hcevents.topic_modes */
-	bool		paused;			/* hcevents.pause() of a type of it */
+	List	   *types;			/* numbers of event types seen on it */
+	bool		paused;			/* hcevents.pause() of one of them */
 	int64		unsettled;		/* sent directly, without a report yet */
 	int64		rows;			/* in the table and in the buffer */
 	int64		bytes;			/* of them */

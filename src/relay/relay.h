@@ -173,6 +173,7 @@ extern int	hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 /* parking.c: events that move to a table while Kafka does not take them */
 extern void hce_parking_start(HceRelay *relay);
 extern HceParkTopic *hce_parking_topic(HceRelay *relay, const char *name);
+extern void hce_parking_note_type(HceRelay *relay, HceParkTopic *park, int type);
 extern bool hce_parking_holds(HceRelay *relay, const HceParkTopic *park);
 extern bool hce_parking_room(void *arg);
 extern HceSettled hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
@@ -229,6 +230,7 @@ extern void hce_relay_count_delivered(HceRelay *relay, HceRelayType *type,
 									  TimestampTz settled_time);
 extern int	hce_relay_type(HceRelay *relay, const char *event_type,
 						   const char *topic);
+extern void hce_relay_set_topic(HceRelay *relay, int number, const char *topic);
 
 static inline int64
 hce_relay_pending(const HceRelayType *type)

@@ -88,6 +88,20 @@ hce_relay_type(HceRelay *relay, const char *event_type, const char *topic)
 	return relay->ntypes++;
 }
 
+/* The topic that newer events of a type go to, as the views show it. */
+void
+hce_relay_set_topic(HceRelay *relay, int number, const char *topic)
+{
+	HceRelayType *type = &relay->types[number];
+	const char *former = type->settled.topic;
+
+	if (strcmp(former, topic) == 0)
+		return;
+	type->settled.topic = MemoryContextStrdup(relay->context, topic);
+	pfree(unconstify(char *, former));
+	type->to_publish = type->to_store = true;
+}
+
 static void
 restore_type(const HceStoredCounters *counters, void *arg)
 {
