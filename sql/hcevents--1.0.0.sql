@@ -242,10 +242,12 @@ CREATE TABLE hcevents.counter_changes (
     event_type text NOT NULL,
     topic text NOT NULL,
     dead bigint NOT NULL,
-    parked bigint NOT NULL
+    parked bigint NOT NULL,
+    events bigint NOT NULL,
+    bytes bigint NOT NULL
 );
 COMMENT ON TABLE hcevents.counter_changes IS
-'Events that were moved between dead letters and parked events by SQL functions, until the relay has taken them into hcevents.counters: what to add.';
+'Events that were moved between dead letters and parked events by SQL functions, until the relay has taken them into its tables: what to add to dead and parked of hcevents.counters, and to events and bytes of hcevents.topic_modes.';
 
 CREATE TABLE hcevents.parked_store (
     timeline integer NOT NULL,
@@ -702,6 +704,17 @@ REVOKE ALL ON FUNCTION hcevents.choose_dead_letters(bigint[], text, timestamptz,
 COMMENT ON FUNCTION hcevents.choose_dead_letters(bigint[], text, timestamptz, timestamptz) IS
 'The part that retry_dead_letters() and discard_dead_letters() share.';
 
+CREATE FUNCTION hcevents.parked_bytes(envelope text, key text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.octet_length(envelope)
+        OPERATOR(pg_catalog.+) coalesce(pg_catalog.octet_length(key), 0)
+        OPERATOR(pg_catalog.+) 200;
+END;
+REVOKE ALL ON FUNCTION hcevents.parked_bytes(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.parked_bytes(text, text) IS
+'What a parked event counts against hcevents.max_parked_size.';
+
 CREATE FUNCTION hcevents.retry_dead_letters(ids bigint[] DEFAULT NULL,
                                             event_type text DEFAULT NULL,
                                             since timestamptz DEFAULT NULL,
@@ -737,7 +750,8 @@ BEGIN
                 letter.envelope, letter.commit_time, clock_timestamp(),
                 'retried');
             INSERT INTO hcevents.counter_changes
-            VALUES (letter.event_type, topic, -1, 1);
+            VALUES (letter.event_type, topic, -1, 1, 1,
+                hcevents.parked_bytes(letter.envelope, letter.key));
             moved := moved || letter.id;
         END IF;
     END LOOP;
@@ -808,6 +822,7 @@ CREATE FUNCTION hcevents.forget(resource text, key text) RETURNS bigint
 DECLARE
     dead bigint;
     parked bigint;
+    unsettled bigint;
 BEGIN
     IF num_nulls(forget.resource, forget.key) > 0 THEN
         RAISE null_value_not_allowed USING
@@ -821,15 +836,19 @@ BEGIN
         AND d.key = forget.key;
     GET DIAGNOSTICS dead = ROW_COUNT;
 
+    /* those that the position does not cover would come again from the journal */
     WITH taken AS (
-        DELETE FROM hcevents.parked_store AS p
+        DELETE FROM hcevents.parked_store AS p USING hcevents.position AS s
         WHERE split_part(p.event_type, '.', 1) = forget.resource
             AND p.key = forget.key
+            AND (p.epoch, p.commit_lsn, p.event_index)
+                < (s.epoch, s.commit_lsn, s.event_index)
         RETURNING p.*
     ), counted AS (
         INSERT INTO hcevents.counter_changes
-        SELECT t.event_type, max(t.topic), count(*), -count(*)
-        FROM taken AS t GROUP BY t.event_type
+        SELECT t.event_type, t.topic, count(*), -count(*), -count(*),
+            -sum(hcevents.parked_bytes(t.envelope, t.key))
+        FROM taken AS t GROUP BY t.event_type, t.topic
     )
     INSERT INTO hcevents.dead_letter_store AS d (event_id, event_type, topic,
         source_table, reason, error, size, timeline, epoch, commit_lsn,
@@ -845,6 +864,15 @@ BEGIN
         last_failed_time = excluded.last_failed_time;
     GET DIAGNOSTICS parked = ROW_COUNT;
 
+    SELECT count(*) INTO unsettled FROM hcevents.parked_store AS p
+    WHERE split_part(p.event_type, '.', 1) = forget.resource
+        AND p.key = forget.key;
+    IF unsettled > 0 THEN
+        RAISE NOTICE USING
+            MESSAGE = format('parked events left alone: %s, events before them are not settled yet', unsettled),
+            HINT = 'Call again when hcevents.flush() returns true.';
+    END IF;
+
     PERFORM hcevents.audit(format(
         'role %s has hcevents forget one resource: dead letters %s, parked events %s',
         hcevents.calling_role(), dead, parked));
@@ -853,7 +881,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION hcevents.forget(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION hcevents.forget(text, text) IS
-'Erases key and payload of all dead letters and parked events of one resource, such as forget(''patient'', ''123''). Returns how many events. Their metadata stays, as dead letters with the reason "forgotten". The journal and Kafka are not touched.';
+'Erases key and payload of all dead letters and parked events of one resource, such as forget(''patient'', ''123''). Returns how many events. Their metadata stays, as dead letters with the reason "forgotten". The journal and Kafka are not touched; parked events that are not settled are left, with a NOTICE.';
 
 CREATE FUNCTION hcevents.event_payload(event_id uuid) RETURNS text
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER

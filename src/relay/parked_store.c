@@ -77,11 +77,23 @@ static Statement read_rows = {
 	NULL, 7, {TEXTOID, INT4OID, LSNOID, INT8OID, INT4OID, LSNOID, INT8OID}
 };
 
+#define THESE_ROWS \
+	" ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)," \
+	" pg_catalog.unnest($3)) WITH ORDINALITY AS k(e, l, i, n)" \
+	" JOIN hcevents.parked_store AS p" \
+	" ON p.epoch = k.e AND p.commit_lsn = k.l AND p.event_index = k.i"
+
+/* Waits for nobody: what others have locked, or deleted, is passed over. */
 static Statement delete_rows = {
-	"DELETE FROM hcevents.parked_store AS p"
-	" USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-	" pg_catalog.unnest($3)) AS k(e, l, i)"
-	" WHERE p.epoch = k.e AND p.commit_lsn = k.l AND p.event_index = k.i",
+	"WITH free AS MATERIALIZED (SELECT p.ctid AS place, k.n FROM" THESE_ROWS
+	" FOR UPDATE OF p SKIP LOCKED)"
+	" DELETE FROM hcevents.parked_store AS p USING free AS f"
+	" WHERE p.ctid = f.place RETURNING f.n",
+	NULL, 3, {INT4ARRAYOID, PG_LSNARRAYOID, INT8ARRAYOID}
+};
+
+static Statement present_rows = {
+	"SELECT k.n FROM" THESE_ROWS,
 	NULL, 3, {INT4ARRAYOID, PG_LSNARRAYOID, INT8ARRAYOID}
 };
 
@@ -113,11 +125,40 @@ static Statement take_letters_along = {
 	NULL, 5, {INT4OID, LSNOID, INT8OID, INT4OID, INT4OID}
 };
 
+/* Without what counter_changes will add, in one snapshot. */
 static Statement count_rows = {
-	"SELECT event_type, pg_catalog.count(*), pg_catalog.sum(pg_catalog.octet_length(envelope)"
-	" + coalesce(pg_catalog.octet_length(key), 0) + 200)::int8"
-	" FROM hcevents.parked_store WHERE topic = $1 GROUP BY event_type",
+	"SELECT pg_catalog.count(*),"
+	" pg_catalog.count(*) - (SELECT coalesce(pg_catalog.sum(c.events), 0)::int8"
+	" FROM hcevents.counter_changes AS c WHERE c.topic = $1),"
+	" coalesce(pg_catalog.sum(pg_catalog.octet_length(envelope)"
+	" + coalesce(pg_catalog.octet_length(key), 0) + 200), 0)::int8"
+	" - (SELECT coalesce(pg_catalog.sum(c.bytes), 0)::int8"
+	" FROM hcevents.counter_changes AS c WHERE c.topic = $1)"
+	" FROM hcevents.parked_store WHERE topic = $1",
 	NULL, 1, {TEXTOID}
+};
+
+static Statement remaining = {
+	"SELECT EXISTS (SELECT FROM hcevents.parked_store WHERE topic = $1),"
+	" coalesce(pg_catalog.sum(events), 0)::int8,"
+	" coalesce(pg_catalog.sum(bytes), 0)::int8"
+	" FROM hcevents.counter_changes WHERE topic = $1",
+	NULL, 1, {TEXTOID}
+};
+
+#define BETWEEN_POSITIONS \
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)" \
+	" AND (epoch, commit_lsn, event_index) < ($4, $5, $6)"
+
+static Statement count_kept = {
+	"INSERT INTO hcevents.counter_changes"
+	" SELECT event_type, topic, pg_catalog.sum(dead), pg_catalog.sum(parked), 0, 0"
+	" FROM (SELECT event_type, topic, 0 AS dead, 1 AS parked"
+	" FROM hcevents.parked_store" BETWEEN_POSITIONS
+	" UNION ALL SELECT event_type, coalesce(topic, ''), 1, 0"
+	" FROM hcevents.dead_letter_store" BETWEEN_POSITIONS
+	" AND retried_time IS NULL) AS kept GROUP BY event_type, topic",
+	NULL, 6, {INT4OID, LSNOID, INT8OID, INT4OID, LSNOID, INT8OID}
 };
 
 static Statement any_row = {
@@ -339,18 +380,31 @@ hce_parked_put(const HceParkedEvent *events, int count)
 	CommandCounterIncrement();
 }
 
-/* Delete rows by their keys; likewise inside a transaction. */
+/* Note the fate of the rows whose numbers, from 1, a statement returned. */
+static void
+set_fates(HceLeaving *rows, HceRowFate fate)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+		rows[DatumGetInt64(column(i, 1, NULL)) - 1].fate = fate;
+}
+
+/*
+ * Delete rows by their keys, likewise inside a transaction, and set the fate
+ * of each.  A row that was not deleted and can be seen still is locked by
+ * somebody, or was a moment ago.
+ */
 void
-hce_parked_delete(const HceParkedKey *keys, int count)
+hce_parked_delete(HceLeaving *rows, int count)
 {
 	Datum	   *parts = palloc(3 * count * sizeof(Datum));
 	Datum		values[3];
 
 	for (int i = 0; i < count; i++)
 	{
-		parts[i] = Int32GetDatum(keys[i].epoch);
-		parts[count + i] = LSNGetDatum(keys[i].position.lsn);
-		parts[2 * count + i] = Int64GetDatum(keys[i].position.index);
+		parts[i] = Int32GetDatum(rows[i].key.epoch);
+		parts[count + i] = LSNGetDatum(rows[i].key.position.lsn);
+		parts[2 * count + i] = Int64GetDatum(rows[i].key.position.index);
+		rows[i].fate = HCE_ROW_GONE;
 	}
 	values[0] = PointerGetDatum(construct_array(parts, count, INT4OID, sizeof(int32),
 												true, TYPALIGN_INT));
@@ -361,6 +415,11 @@ hce_parked_delete(const HceParkedKey *keys, int count)
 												sizeof(int64), FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	execute(&delete_rows, values);
+	set_fates(rows, HCE_ROW_DELETED);
+	if (SPI_processed == (uint64) count)
+		return;
+	execute(&present_rows, values);
+	set_fates(rows, HCE_ROW_HELD);
 }
 
 /* Whether any event of a topic is parked; likewise. */
@@ -373,13 +432,51 @@ hce_parked_exist(const char *topic)
 	return SPI_processed > 0;
 }
 
+/*
+ * The same; and what counter_changes will add to events and bytes of the
+ * topic, which is not in what the relay knows of it.
+ */
+bool
+hce_parked_remain(const char *topic, int64 *events, int64 *bytes)
+{
+	Datum		value = CStringGetTextDatum(topic);
+
+	execute(&remaining, &value);
+	*events = DatumGetInt64(column(0, 2, NULL));
+	*bytes = DatumGetInt64(column(0, 3, NULL));
+	return DatumGetBool(column(0, 1, NULL));
+}
+
+/*
+ * The position moves, over journal that is lost, from "former" and "settled"
+ * to what is given; likewise.  Rows and dead letters in between, which their
+ * journal will not bring again, are covered from now on: have them counted,
+ * as hce_relay_settle() would have done.
+ */
+void
+hce_parked_count_kept(int former, HcePosition settled,
+					  const HceStoredPosition *position)
+{
+	Datum		values[] = {
+		Int32GetDatum(former),
+		LSNGetDatum(settled.lsn),
+		Int64GetDatum(settled.index),
+		Int32GetDatum(position->epoch),
+		LSNGetDatum(position->settled.lsn),
+		Int64GetDatum(position->settled.index)
+	};
+
+	execute(&count_kept, values);
+}
+
 /* Forget what a copy has of its original; likewise. */
 void
 hce_parked_forget_all(void)
 {
 	if (SPI_execute("DELETE FROM hcevents.parked_store", false, 0) != SPI_OK_DELETE ||
 		SPI_execute("DELETE FROM hcevents.topic_modes", false, 0) != SPI_OK_DELETE ||
-		SPI_execute("DELETE FROM hcevents.counters", false, 0) != SPI_OK_DELETE)
+		SPI_execute("DELETE FROM hcevents.counters", false, 0) != SPI_OK_DELETE ||
+		SPI_execute("DELETE FROM hcevents.counter_changes", false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not clear the tables of parking");
 }
 
@@ -457,6 +554,41 @@ take_row(HceRelay *relay, HceParkTopic *park, uint64 row, HceParkedEvent *event)
 	event->commit_time = DatumGetTimestampTz(column(row, 12, NULL));
 }
 
+static void
+query_rows(const HceParkTopic *park, HceParkedKey end)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(park->name),
+		Int32GetDatum(park->read_to.epoch),
+		LSNGetDatum(park->read_to.position.lsn),
+		Int64GetDatum(park->read_to.position.index),
+		Int32GetDatum(end.epoch),
+		LSNGetDatum(end.position.lsn),
+		Int64GetDatum(end.position.index)
+	};
+
+	execute(&read_rows, values);
+}
+
+/* Take the rows of a query, but for those that are to be deleted already. */
+static void
+take_rows(HceRelay *relay, HceParkTopic *park)
+{
+	Size		bytes = 0;
+
+	park->rows_read = palloc((SPI_processed + 1) * sizeof(HceParkedEvent));
+	for (uint64 i = 0; i < SPI_processed && bytes < READ_BYTES; i++)
+	{
+		HceParkedEvent *event = &park->rows_read[park->nread];
+
+		take_row(relay, park, i, event);
+		bytes += event->envelope.len + event->message_key.len + event->headers.len;
+		park->read_to = event->key;
+		if (park->held == 0 || !hce_drain_leaves(relay, event->key))
+			park->nread++;
+	}
+}
+
 /*
  * Read the next rows of a topic behind park->read_to and before "end" into
  * park->rows_read, whose texts live in park->batch until the next call.
@@ -466,32 +598,17 @@ int
 hce_parked_read(HceRelay *relay, HceParkTopic *park, HceParkedKey end)
 {
 	MemoryContext old = CurrentMemoryContext;
-	Size		bytes = 0;
-	Datum		values[7];
 
 	MemoryContextReset(park->batch);
 	park->nread = park->next_row = 0;
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
-	values[0] = CStringGetTextDatum(park->name);
-	values[1] = Int32GetDatum(park->read_to.epoch);
-	values[2] = LSNGetDatum(park->read_to.position.lsn);
-	values[3] = Int64GetDatum(park->read_to.position.index);
-	values[4] = Int32GetDatum(end.epoch);
-	values[5] = LSNGetDatum(end.position.lsn);
-	values[6] = Int64GetDatum(end.position.index);
-	execute(&read_rows, values);
-
-	MemoryContextSwitchTo(park->batch);
-	park->rows_read = palloc((SPI_processed + 1) * sizeof(HceParkedEvent));
-	for (uint64 i = 0; i < SPI_processed && bytes < READ_BYTES; i++)
+	do
 	{
-		HceParkedEvent *event = &park->rows_read[park->nread++];
-
-		take_row(relay, park, i, event);
-		bytes += event->envelope.len + event->message_key.len + event->headers.len;
-		park->read_to = event->key;
-	}
+		query_rows(park, end);
+		MemoryContextSwitchTo(park->batch);
+		take_rows(relay, park);
+	} while (park->nread == 0 && SPI_processed > 0);
 	hce_position_commit();
 	MemoryContextSwitchTo(old);
 	return park->nread;
@@ -506,8 +623,8 @@ hce_parked_put_mode(const HceParkTopic *park)
 		CStringGetTextDatum(hce_topic_mode_name(park->mode)),
 		CStringGetTextDatum(park->reason),
 		TimestampTzGetDatum(park->since),
-		Int64GetDatum(park->rows),
-		Int64GetDatum(park->bytes)
+		Int64GetDatum(Max(0, park->rows)),
+		Int64GetDatum(Max(0, park->bytes))
 	};
 
 	execute(park->mode == HCE_MODE_DIRECT ? &drop_mode : &put_mode, values);
@@ -622,22 +739,20 @@ hce_parked_begin_epoch(int former, const HceStoredPosition *position)
 }
 
 /*
- * A topic that is sent to directly has rows: somebody put them there, such as
- * hcevents.retry_dead_letters().  Drain them.  They were dead letters before.
+ * A topic that is sent to directly has rows: somebody put them there while no
+ * relay ran, such as hcevents.retry_dead_letters().  Drain them.
  */
 static void
-take_foreign_rows(HceRelay *relay, HceParkTopic *park)
+adopt_topic(HceRelay *relay, HceParkTopic *park)
 {
 	Datum		value = CStringGetTextDatum(park->name);
 
+	if (park->mode != HCE_MODE_DIRECT)
+		return;
 	execute(&count_rows, &value);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		/* the counters learn of them by hcevents.counter_changes */
-		park->rows += DatumGetInt64(column(i, 2, NULL));
-		park->bytes += DatumGetInt64(column(i, 3, NULL));
-	}
-	if (park->rows > 0)
+	park->rows = DatumGetInt64(column(0, 2, NULL));
+	park->bytes = DatumGetInt64(column(0, 3, NULL));
+	if (DatumGetInt64(column(0, 1, NULL)) > 0)
 		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING, "parked events to send again");
 }
 
@@ -661,13 +776,6 @@ visit_topics(HceRelay *relay, void (*take) (HceRelay *, HceParkTopic *))
 	}
 }
 
-static void
-adopt_topic(HceRelay *relay, HceParkTopic *park)
-{
-	if (park->mode == HCE_MODE_DIRECT)
-		take_foreign_rows(relay, park);
-}
-
 /*
  * What a new relay finds: modes, and rows.  Rows that the position does not
  * cover are removed.  Its commit need not be flushed: a crash that loses it
@@ -680,16 +788,6 @@ hce_parked_load(HceRelay *relay)
 		hce_relay_end(HCE_EXIT_GONE);
 	load_modes(relay);
 	forget_uncovered(relay);
-	visit_topics(relay, adopt_topic);
-	hce_position_commit();
-}
-
-/* Look for rows of topics that are sent to directly. */
-void
-hce_parked_adopt(HceRelay *relay)
-{
-	if (!hce_position_begin())
-		hce_relay_end(HCE_EXIT_GONE);
 	visit_topics(relay, adopt_topic);
 	hce_position_commit();
 }

@@ -190,9 +190,12 @@ extern bool hce_parking_unstored(const HceRelay *relay);
 extern bool hce_parking_store_due(HceRelay *relay, TimestampTz now);
 extern void hce_parking_store(HceRelay *relay);
 extern void hce_parking_stored(HceRelay *relay);
+extern void hce_parking_moved(HceRelay *relay, const char *topic, int type,
+							  int64 events, int64 bytes);
 
 /* drain.c: and how they come back */
 extern bool hce_drain_turn(HceRelay *relay);
+extern void hce_drain_store(HceRelay *relay);
 extern bool hce_drain_delivered(HceRelay *relay, uint64 number);
 extern bool hce_drain_refused(HceRelay *relay, const HceMessage *message,
 							  const char *error);
@@ -208,6 +211,8 @@ extern void hce_dead_letter_init(HceDeadLetter *letter,
 								 const unsigned char *id);
 extern void hce_dead_letter_set_headers(HceDeadLetter *letter,
 										const HceHeader *headers, int count);
+extern HceDeadLetter *hce_dead_letter_copy(HceRelay *relay, const HceDeadLetter *letter);
+extern void hce_dead_letter_keep_copy(HceRelay *relay, HceDeadLetter *copy);
 extern void hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter);
 extern void hce_dead_letters_store(HceRelay *relay);
 extern void hce_dead_letters_stored(HceRelay *relay);

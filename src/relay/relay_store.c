@@ -294,6 +294,7 @@ hce_relay_store(HceRelay *relay)
 	if (!hce_position_begin())
 		return false;
 	hce_position_put(&relay->stored);
+	hce_drain_store(relay);		/* makes dead letters, and counts */
 	hce_dead_letters_store(relay);
 	store_counters(relay);
 	hce_parking_store(relay);
