@@ -34,6 +34,7 @@ static void
 record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 {
 	XLogRecPtr	from = relay->stored.restart_lsn;
+	HcePosition settled = relay->stored.settled;
 	XLogRecPtr	end;
 
 	ereport(WARNING,
@@ -47,6 +48,7 @@ record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
 	hce_position_put_gap(from, to, relay->stored.written, cause);
+	hce_parked_count_kept(relay->stored.epoch, settled, &relay->stored);
 	hce_position_put(&relay->stored);
 	end = hce_position_commit();
 	XLogFlush(end);
@@ -186,6 +188,8 @@ hce_relay_adopt(HceRelay *relay)
 {
 	HceStoredPosition *row = &relay->stored;
 	XLogRecPtr	from = row->restart_lsn;
+	HcePosition settled = row->settled;
+	int			former = row->epoch;
 	XLogRecPtr	to = GetXLogInsertRecPtr();
 	bool		within_cluster = row->system_identifier == GetSystemIdentifier() &&
 		row->database_oid != MyDatabaseId;
@@ -201,6 +205,8 @@ hce_relay_adopt(HceRelay *relay)
 		hce_relay_end(HCE_EXIT_GONE);
 	if (within_cluster)
 		hce_parked_forget_all();
+	else
+		hce_parked_count_kept(former, settled, row);
 	hce_position_put_gap(from, to, row->written,
 						 "a copied database was resumed; its copied journal is not delivered");
 	hce_position_put(row);

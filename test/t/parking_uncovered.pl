@@ -1,6 +1,6 @@
 # Events are parked while an older one is in flight, so the position does not
-# cover their rows: what becomes of those when the relay ends while it takes
-# over.
+# cover their rows: what becomes of those when the journal behind them is lost,
+# and when the relay ends while it takes over.
 
 use strict;
 use warnings;
@@ -31,7 +31,7 @@ sub ask { return scalar $node->safe_psql('postgres', $_[0]); }
 sub reach
 {
 	my ($sql, $name) = @_;
-	return ok($node->poll_query_until('postgres', $sql), $name)
+	return ok(hce_wait_until(sub { ask($sql) eq 't' }, 30), $name)
 	  || diag(ask('SELECT s FROM hcevents.status s'),
 		ask('SELECT event_type, topic, captured, delivered, pending, parked, dead FROM hcevents.delivery_stats'),
 		ask('SELECT m FROM hcevents.topic_modes m'));
@@ -57,6 +57,7 @@ sub park_uncovered
 {
 	my ($count) = @_;
 	ask(q{SELECT hcevents.pause('fast.made')});
+	publish('slow.made', 0);		# its topic is known
 	publish('fast.made', ++$last);
 	reach('SELECT count(*) = 1 FROM hcevents.parked_events', 'one is parked');
 	ask(q{SELECT hcevents.flush()});
@@ -107,6 +108,24 @@ sub all_arrive
 publish('fast.made', 1);
 publish('slow.made', 0);
 hce_flush($node);
+my $slot = ask('SELECT slot_name FROM pg_replication_slots');
+
+# The journal is lost, the rows are not
+
+park_uncovered(50);
+without_library(
+	'CREATE TABLE filler (n int)',
+	"SELECT pg_drop_replication_slot('$slot')",
+	map {
+		(
+			'INSERT INTO filler SELECT n FROM generate_series(1, 20000) n',
+			'SELECT pg_switch_wal()', 'CHECKPOINT')
+	} 1 .. 4);
+hce_wait_for_relay($node);
+is(ask('SELECT count(*) FROM hcevents.gaps'), 1, 'a gap');
+reach(q{SELECT parked = 51 AND captured = delivered + pending + parked + dead
+	FROM hcevents.delivery_stats WHERE event_type = 'fast.made'}, 'rows beyond the old position are counted');
+all_arrive('behind a gap');
 
 # A new epoch, and the relay ends before the rows are dealt with
 
