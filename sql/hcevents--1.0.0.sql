@@ -243,10 +243,12 @@ CREATE TABLE hcevents.counter_changes (
     topic text NOT NULL,
     dead bigint NOT NULL,
     parked bigint NOT NULL,
+    events bigint NOT NULL,
+    bytes bigint NOT NULL,
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
 );
 COMMENT ON TABLE hcevents.counter_changes IS
-'Events that were moved between dead letters and parked events by SQL functions, until the relay has taken them into hcevents.counters: what to add.';
+'Events that were moved between dead letters and parked events by SQL functions, until the relay has taken them into its tables: what to add to dead and parked of hcevents.counters, and to events and bytes of hcevents.topic_modes.';
 COMMENT ON COLUMN hcevents.counter_changes.id IS
 'A replica identity: without one the relay could not delete rows in a database with a publication of all tables.';
 
@@ -266,12 +268,13 @@ CREATE TABLE hcevents.parked_store (
     commit_time timestamptz NOT NULL,
     parked_time timestamptz NOT NULL,
     cause text NOT NULL,
-    PRIMARY KEY (timeline, commit_lsn, event_index)
+    PRIMARY KEY (epoch, commit_lsn, event_index)
 );
 CREATE INDEX parked_order ON hcevents.parked_store
     (topic, epoch, commit_lsn, event_index);
 COMMENT ON TABLE hcevents.parked_store IS
 'Events that wait here instead of in the WAL; read hcevents.parked_events.';
+COMMENT ON COLUMN hcevents.parked_store.epoch IS 'Of the position that covers the row; a row that none covers yet is taken into a new epoch with the journal behind it.';
 COMMENT ON COLUMN hcevents.parked_store.source IS 'The header of that name; NULL: hcevents.source.';
 COMMENT ON COLUMN hcevents.parked_store.headers IS 'Those given to publish(): names and values in turn.';
 
@@ -685,7 +688,7 @@ BEGIN
             MESSAGE = 'all arguments are NULL',
             HINT = 'Say which dead letters are meant: ids, event_type, since or until. All of them: since => ''-infinity''.';
     END IF;
-    SELECT p.commit_lsn, p.event_index INTO STRICT settled
+    SELECT p.epoch, p.commit_lsn, p.event_index INTO STRICT settled
     FROM hcevents.position AS p;
     FOR letter IN
         SELECT d.* FROM hcevents.dead_letter_store AS d
@@ -701,8 +704,8 @@ BEGIN
         ORDER BY d.id
         FOR UPDATE
     LOOP
-        IF (letter.commit_lsn, letter.event_index)
-            < (settled.commit_lsn, settled.event_index) THEN
+        IF (letter.epoch, letter.commit_lsn, letter.event_index)
+            < (settled.epoch, settled.commit_lsn, settled.event_index) THEN
             RETURN NEXT letter;
         ELSE
             unsettled := unsettled + 1;
@@ -718,6 +721,17 @@ $$;
 REVOKE ALL ON FUNCTION hcevents.choose_dead_letters(bigint[], text, timestamptz, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION hcevents.choose_dead_letters(bigint[], text, timestamptz, timestamptz) IS
 'The part that retry_dead_letters() and discard_dead_letters() share.';
+
+CREATE FUNCTION hcevents.parked_bytes(envelope text, key text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT pg_catalog.octet_length(envelope)
+        OPERATOR(pg_catalog.+) coalesce(pg_catalog.octet_length(key), 0)
+        OPERATOR(pg_catalog.+) 200;
+END;
+REVOKE ALL ON FUNCTION hcevents.parked_bytes(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.parked_bytes(text, text) IS
+'What a parked event counts against hcevents.max_parked_size.';
 
 CREATE FUNCTION hcevents.retry_dead_letters(ids bigint[] DEFAULT NULL,
                                             event_type text DEFAULT NULL,
@@ -754,7 +768,8 @@ BEGIN
                 letter.envelope, letter.commit_time, clock_timestamp(),
                 'retried');
             INSERT INTO hcevents.counter_changes
-            VALUES (letter.event_type, topic, -1, 1);
+            VALUES (letter.event_type, topic, -1, 1, 1,
+                hcevents.parked_bytes(letter.envelope, letter.key));
             moved := moved || letter.id;
         END IF;
     END LOOP;
@@ -825,6 +840,7 @@ CREATE FUNCTION hcevents.forget(resource text, key text) RETURNS bigint
 DECLARE
     dead bigint;
     parked bigint;
+    unsettled bigint;
 BEGIN
     IF num_nulls(forget.resource, forget.key) > 0 THEN
         RAISE null_value_not_allowed USING
@@ -838,15 +854,19 @@ BEGIN
         AND d.key = forget.key;
     GET DIAGNOSTICS dead = ROW_COUNT;
 
+    /* those that the position does not cover would come again from the journal */
     WITH taken AS (
-        DELETE FROM hcevents.parked_store AS p
+        DELETE FROM hcevents.parked_store AS p USING hcevents.position AS s
         WHERE split_part(p.event_type, '.', 1) = forget.resource
             AND p.key = forget.key
+            AND (p.epoch, p.commit_lsn, p.event_index)
+                < (s.epoch, s.commit_lsn, s.event_index)
         RETURNING p.*
     ), counted AS (
         INSERT INTO hcevents.counter_changes
-        SELECT t.event_type, max(t.topic), count(*), -count(*)
-        FROM taken AS t GROUP BY t.event_type
+        SELECT t.event_type, t.topic, count(*), -count(*), -count(*),
+            -sum(hcevents.parked_bytes(t.envelope, t.key))
+        FROM taken AS t GROUP BY t.event_type, t.topic
     )
     INSERT INTO hcevents.dead_letter_store AS d (event_id, event_type, topic,
         source_table, reason, error, size, timeline, epoch, commit_lsn,
@@ -862,6 +882,15 @@ BEGIN
         last_failed_time = excluded.last_failed_time;
     GET DIAGNOSTICS parked = ROW_COUNT;
 
+    SELECT count(*) INTO unsettled FROM hcevents.parked_store AS p
+    WHERE split_part(p.event_type, '.', 1) = forget.resource
+        AND p.key = forget.key;
+    IF unsettled > 0 THEN
+        RAISE NOTICE USING
+            MESSAGE = format('parked events left alone: %s, events before them are not settled yet', unsettled),
+            HINT = 'Call again when hcevents.flush() returns true.';
+    END IF;
+
     PERFORM hcevents.audit(format(
         'role %s has hcevents forget one resource: dead letters %s, parked events %s',
         hcevents.calling_role(), dead, parked));
@@ -870,7 +899,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION hcevents.forget(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION hcevents.forget(text, text) IS
-'Erases key and payload of all dead letters and parked events of one resource, such as forget(''patient'', ''123''). Returns how many events. Their metadata stays, as dead letters with the reason "forgotten". The journal and Kafka are not touched.';
+'Erases key and payload of all dead letters and parked events of one resource, such as forget(''patient'', ''123''). Returns how many events. Their metadata stays, as dead letters with the reason "forgotten". The journal and Kafka are not touched; parked events that are not settled are left, with a NOTICE.';
 
 CREATE FUNCTION hcevents.event_payload(event_id uuid) RETURNS text
     LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER

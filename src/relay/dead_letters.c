@@ -94,15 +94,10 @@ copy_or_null(const char *string)
 	return string != NULL ? pstrdup(string) : NULL;
 }
 
-/*
- * Keep a copy of a letter until the next position row is written with it, and
- * tell of it in the log and in hcevents.delivery_stats.
- */
-void
-hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter)
+/* A letter with texts of its own; its context is freed with it. */
+HceDeadLetter *
+hce_dead_letter_copy(HceRelay *relay, const HceDeadLetter *letter)
 {
-	int			number = hce_relay_type(relay, letter->event_type, letter->topic);
-	HceRelayType *type = &relay->types[number];
 	MemoryContext context = AllocSetContextCreate(relay->context,
 												  "hcevents dead letter",
 												  ALLOCSET_SMALL_SIZES);
@@ -127,8 +122,22 @@ hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter)
 		copy->timeline = relay->stored.timeline;
 		copy->epoch = relay->stored.epoch;
 	}
-	MemoryContextSwitchTo(relay->context);
-	relay->dead = lappend(relay->dead, copy);
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+/*
+ * Keep such a copy until the next position row is written with it, and tell of
+ * it in the log and in hcevents.delivery_stats.
+ */
+void
+hce_dead_letter_keep_copy(HceRelay *relay, HceDeadLetter *letter)
+{
+	int			number = hce_relay_type(relay, letter->event_type, letter->topic);
+	HceRelayType *type = &relay->types[number];
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+
+	relay->dead = lappend(relay->dead, letter);
 	MemoryContextSwitchTo(old);
 
 	strlcpy(type->last_error, letter->error, HCE_MAX_ERROR);
@@ -138,6 +147,12 @@ hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter)
 			errmsg("an event of type \"%s\" is a dead letter (%s): %s",
 				   letter->event_type, letter->reason, letter->error),
 			errhint("See hcevents.dead_letters."));
+}
+
+void
+hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter)
+{
+	hce_dead_letter_keep_copy(relay, hce_dead_letter_copy(relay, letter));
 }
 
 static char *
@@ -167,19 +182,22 @@ query(const char *sql, int expected)
 }
 
 /*
- * Take what was moved by hand into the counters, which the caller writes in
- * the same transaction.  Letters that reset_stats() has forgotten are captured
- * again when they are retried, as what was pending at the reset is.
+ * Take what was moved by hand into the counters and the sizes of topics, which
+ * the caller writes in the same transaction.  What joins without having been
+ * counted elsewhere (hce_parked_count_kept) is captured by it.  Letters that
+ * reset_stats() has forgotten are captured again when they are retried, as
+ * what was pending at the reset is.
  */
 static void
 take_changes(HceRelay *relay)
 {
-	query("WITH c AS (DELETE FROM hcevents.counter_changes"
-		  " RETURNING event_type, topic, dead, parked)"
-		  " SELECT event_type, pg_catalog.max(topic),"
+	query("WITH c AS (DELETE FROM hcevents.counter_changes RETURNING *)"
+		  " SELECT event_type, topic,"
 		  " pg_catalog.sum(dead)::pg_catalog.int8,"
-		  " pg_catalog.sum(parked)::pg_catalog.int8"
-		  " FROM c GROUP BY event_type", SPI_OK_SELECT);
+		  " pg_catalog.sum(parked)::pg_catalog.int8,"
+		  " pg_catalog.sum(events)::pg_catalog.int8,"
+		  " pg_catalog.sum(bytes)::pg_catalog.int8"
+		  " FROM c GROUP BY event_type, topic", SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		int			number = hce_relay_type(relay, text_column(i, 1),
@@ -187,10 +205,13 @@ take_changes(HceRelay *relay)
 		HceRelayType *type = &relay->types[number];
 		int64		dead = type->settled.dead + int8_column(i, 3);
 
+		type->captured += int8_column(i, 3) + int8_column(i, 4);
 		if (dead < 0)
 			type->captured -= dead;
 		type->settled.dead = Max(dead, 0);
 		type->settled.parked += int8_column(i, 4);
+		hce_parking_moved(relay, text_column(i, 2), number, int8_column(i, 5),
+						  int8_column(i, 6));
 		type->to_publish = true;
 		type->to_store = true;
 	}
@@ -324,7 +345,7 @@ sweep_retried(void)
 							  "SELECT d.id FROM hcevents.dead_letter_store AS d"
 							  " WHERE d.retried_time IS NOT NULL AND NOT EXISTS ("
 							  "SELECT FROM hcevents.parked_store AS p"
-							  " WHERE p.timeline OPERATOR(pg_catalog.=) d.timeline"
+							  " WHERE p.epoch OPERATOR(pg_catalog.=) d.epoch"
 							  " AND p.commit_lsn OPERATOR(pg_catalog.=) d.commit_lsn"
 							  " AND p.event_index OPERATOR(pg_catalog.=) d.event_index)"
 							  " LIMIT $1 FOR UPDATE SKIP LOCKED))",

@@ -10,6 +10,12 @@
  * was in flight, with the same event_id and position: the rule for events
  * that never were parked.
  *
+ * The deletion decides how an event is counted: who deletes its row counts it.
+ * hcevents.forget() may have taken a row that is with Kafka; then it is dead,
+ * and its acknowledgement is of no account.  Rows that a transaction which is
+ * open has locked are left for the next time, since the relay waits for
+ * nobody; until then their topic sends what is behind them from the table.
+ *
  * Messages from here have numbers of their own (HCE_DRAIN_NUMBER); the
  * relay's callbacks ask here first.
  *
@@ -37,10 +43,25 @@ void
 hce_drain_rewind(HceParkTopic *park)
 {
 	memset(&park->read_to, 0, sizeof(park->read_to));
+	memset(&park->sent_to, 0, sizeof(park->sent_to));
 	park->nread = park->next_row = 0;
 	park->read_empty = false;
 	park->rewound = true;
 	park->window = 1;
+}
+
+/* Rows were moved by hand: what was read ahead may be there no more. */
+void
+hce_drain_drop_unsent(HceRelay *relay)
+{
+	for (HceParkTopic *park = relay->parking->topics; park != NULL; park = park->next)
+	{
+		if (park->mode != HCE_MODE_DRAINING)
+			continue;
+		park->read_to = park->sent_to;
+		park->nread = park->next_row = 0;
+		park->read_empty = false;
+	}
 }
 
 static inline HceDrained *
@@ -65,50 +86,145 @@ forget_done(HceParking *parking)
 		parking->oldest_drained++;
 }
 
-/* A row is to be deleted with the next position row. */
+/*
+ * A row is to be deleted with the next position row: its event was delivered
+ * or, with a letter, is dead.
+ */
 static void
 delete_row(HceRelay *relay, const HceParkedEvent *event, HceParkTopic *park,
-		   uint32 bytes)
+		   uint32 bytes, bool resent, HceDeadLetter *letter)
 {
 	HceParking *parking = relay->parking;
+	HceLeaving *row;
 
-	if (parking->ndeleted == parking->deleted_capacity)
+	if (parking->nleaving == parking->leaving_capacity)
 	{
-		parking->deleted_capacity = Max(1024, parking->deleted_capacity * 2);
-		parking->deleted = parking->deleted == NULL ?
+		parking->leaving_capacity = Max(1024, parking->leaving_capacity * 2);
+		parking->leaving = parking->leaving == NULL ?
 			MemoryContextAlloc(relay->context,
-							   parking->deleted_capacity * sizeof(HceParkedKey)) :
-			repalloc_huge(parking->deleted,
-						  parking->deleted_capacity * sizeof(HceParkedKey));
+							   parking->leaving_capacity * sizeof(HceLeaving)) :
+			repalloc_huge(parking->leaving,
+						  parking->leaving_capacity * sizeof(HceLeaving));
 	}
-	if (parking->ndeleted == 0)
-		parking->deleted_since = relay->poll_time;
-	parking->deleted[parking->ndeleted++] = event->key;
-	park->rows = Max(0, park->rows - 1);
-	park->bytes = park->rows == 0 ? 0 :
-		Max(0, park->bytes - bytes - HCE_PARKED_OVERHEAD);
+	if (parking->nleaving == parking->nheld)
+		parking->leaving_since = relay->poll_time;
+	row = &parking->leaving[parking->nleaving++];
+	row->key = event->key;
+	row->park = park;
+	row->type = event->skeleton->type;
+	row->bytes = bytes;
+	row->commit_time = event->commit_time;
+	row->settled_time = relay->poll_time;
+	row->letter = letter;
+	row->resent = resent;
+	row->fate = HCE_ROW_DELETED;
+	parking->letters_leave |= letter != NULL;
+	park->leaving++;
+	park->rows--;
+	park->bytes -= bytes + HCE_PARKED_OVERHEAD;
 	park->to_store = true;
 }
 
-/* A row has left the table for good, delivered or as a dead letter. */
-static HceRelayType *
-settle_row(HceRelay *relay, HceDrained *drained)
+/* A row that was sent is delivered, or dead. */
+static void
+settle_row(HceRelay *relay, HceDrained *drained, HceDeadLetter *letter)
 {
-	HceRelayType *type = &relay->types[drained->event.skeleton->type];
-
-	delete_row(relay, &drained->event, drained->park, drained->bytes);
+	delete_row(relay, &drained->event, drained->park, drained->bytes,
+			   drained->resent, letter);
 	drained->done = true;
 	drained->park->draining--;
 	forget_done(relay->parking);
+}
+
+/* A row was deleted: count its event. */
+static void
+count_row(HceRelay *relay, const HceLeaving *row)
+{
+	HceRelayType *type = &relay->types[row->type];
+
 	type->settled.parked--;
-	if (drained->resent)
+	if (row->resent)
 		type->settled.redelivered++;
 	type->to_publish = type->to_store = true;
-	return type;
+	if (row->letter == NULL)
+		hce_relay_count_delivered(relay, type, row->bytes, row->commit_time,
+								  row->settled_time);
+	else
+	{
+		type->settled.dead++;
+		hce_dead_letter_keep_copy(relay, row->letter);
+	}
+}
+
+/* Somebody else has deleted a row, and counted it, also in its topic. */
+static void
+forget_row(const HceLeaving *row)
+{
+	row->park->rows++;
+	row->park->bytes += row->bytes + HCE_PARKED_OVERHEAD;
+	if (row->letter != NULL)
+		MemoryContextDelete(row->letter->context);
+}
+
+/*
+ * Delete the rows that are to leave, inside the transaction that writes the
+ * position row, before dead letters and counters.
+ */
+void
+hce_drain_store(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+	int			held = 0;
+
+	if (parking->nleaving == 0)
+		return;
+	hce_parked_delete(parking->leaving, parking->nleaving);
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+		park->leaving = park->held = 0;
+	for (int i = 0; i < parking->nleaving; i++)
+	{
+		HceLeaving *row = &parking->leaving[i];
+
+		if (row->fate == HCE_ROW_DELETED)
+			count_row(relay, row);
+		else if (row->fate == HCE_ROW_GONE)
+			forget_row(row);
+		else
+		{
+			row->park->leaving++;
+			row->park->held++;
+			parking->leaving[held++] = *row;
+		}
+	}
+	if (held > 0 && parking->nheld == 0)
+		ereport(LOG,
+				errmsg("%d delivered events stay in hcevents.parked_store of database \"%s\" for now: other transactions have locked them",
+					   held, relay->database));
+	parking->nleaving = parking->nheld = held;
+	parking->leaving_since = relay->poll_time;
+	parking->letters_leave = false;
+}
+
+/* Whether a row is to be deleted, so that it must not be sent again. */
+bool
+hce_drain_leaves(const HceRelay *relay, HceParkedKey key)
+{
+	const HceParking *parking = relay->parking;
+
+	for (int i = 0; i < parking->nleaving; i++)
+	{
+		const HceParkedKey *leaves = &parking->leaving[i].key;
+
+		if (leaves->position.lsn == key.position.lsn &&
+			leaves->position.index == key.position.index &&
+			leaves->epoch == key.epoch)
+			return true;
+	}
+	return false;
 }
 
 /* A parked event is a dead letter; "message" is what was, or would be, sent. */
-static void
+static HceDeadLetter *
 bury(HceRelay *relay, const HceParkedEvent *event, const HceMessage *message,
 	 const char *reason, const char *error)
 {
@@ -125,7 +241,7 @@ bury(HceRelay *relay, const HceParkedEvent *event, const HceMessage *message,
 	letter.error = unconstify(char *, error);
 	letter.envelope = pnstrdup(message->value, message->value_len);
 	letter.size = (int64) message->value_len;
-	hce_dead_letter_keep(relay, &letter);
+	return hce_dead_letter_copy(relay, &letter);
 }
 
 /*
@@ -135,15 +251,12 @@ bool
 hce_drain_delivered(HceRelay *relay, uint64 number)
 {
 	HceDrained *drained = find_drained(relay, number);
-	HceRelayType *type;
 
 	relay->parking->progress = relay->poll_time;
 	if (drained == NULL)
 		return false;
 	drained->park->window = Min(MAX_WINDOW, drained->park->window * 2);
-	type = settle_row(relay, drained);
-	hce_relay_count_delivered(relay, type, drained->bytes,
-							  drained->event.commit_time, relay->poll_time);
+	settle_row(relay, drained, NULL);
 	return true;
 }
 
@@ -154,8 +267,8 @@ hce_drain_refused(HceRelay *relay, const HceMessage *message, const char *error)
 
 	if (drained == NULL)
 		return false;
-	bury(relay, &drained->event, message, "refused", error);
-	settle_row(relay, drained)->settled.dead++;
+	settle_row(relay, drained,
+			   bury(relay, &drained->event, message, "refused", error));
 	return true;
 }
 
@@ -240,16 +353,11 @@ send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 	if (result == HCE_SENT)
 		register_row(relay, park, event);
 	else if (result == HCE_SEND_NEVER)
-	{
-		HceRelayType *type = &relay->types[event->skeleton->type];
-
-		bury(relay, event, &message, "invalid_topic",
-			 psprintf("\"%s\" is no topic name that Kafka accepts", park->name));
-		delete_row(relay, event, park, event->envelope.len + event->message_key.len);
-		type->settled.parked--;
-		type->settled.dead++;
-		type->to_publish = type->to_store = true;
-	}
+		delete_row(relay, event, park,
+				   event->envelope.len + event->message_key.len, false,
+				   bury(relay, event, &message, "invalid_topic",
+						psprintf("\"%s\" is no topic name that Kafka accepts",
+								 park->name)));
 	return result;
 }
 
@@ -262,8 +370,8 @@ read_more(HceRelay *relay, HceParkTopic *park)
 {
 	HceParkedKey end = {0, relay->stored.epoch, relay->stored.settled};
 
-	/* behind a rewind are rows that are to be deleted */
-	if (park->read_empty || (park->rewound && relay->parking->ndeleted > 0))
+	/* behind a rewind are rows that are to be deleted; those held are skipped */
+	if (park->read_empty || (park->rewound && park->leaving > park->held))
 		return false;
 	park->rewound = false;
 	park->read_empty = hce_parked_read(relay, park, end) == 0;
@@ -278,14 +386,19 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 
 	for (int sent = 0; sent < DRAIN_PER_TURN; sent++)
 	{
-		if (park->draining >= park->window ||
+		/* what was read may tell that it is paused */
+		if (park->paused || park->draining >= park->window ||
 			parking->next_drained - parking->oldest_drained >= HCE_DRAIN_RING)
 			return false;
-		if (park->next_row == park->nread && !read_more(relay, park))
-			return false;
+		if (park->next_row == park->nread)
+		{
+			if (!read_more(relay, park))
+				return false;
+			continue;
+		}
 		if (send_row(relay, park, &park->rows_read[park->next_row]) == HCE_SEND_LATER)
 			return false;
-		park->next_row++;
+		park->sent_to = park->rows_read[park->next_row++].key;
 	}
 	return true;
 }

@@ -8,7 +8,9 @@
  * is written too: after any crash a parked event is either in the table and
  * before the position, or it is read from the journal again.  Rows at or
  * behind the position are removed at the start (hce_parked_load), since the
- * journal has them still; so a row never meets its own double.
+ * journal has them still; so a row never meets its own double.  A new epoch
+ * takes such rows along (hce_parked_begin_epoch): else they would be before
+ * its position, and look like rows that it covers.
  *
  * Events are inserted many at a time, as COPY does; one INSERT each would be
  * a tenth as fast.  They are read and deleted by index: the relay switches
@@ -75,11 +77,23 @@ static Statement read_rows = {
 	NULL, 7, {TEXTOID, INT4OID, LSNOID, INT8OID, INT4OID, LSNOID, INT8OID}
 };
 
+#define THESE_ROWS \
+	" ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)," \
+	" pg_catalog.unnest($3)) WITH ORDINALITY AS k(e, l, i, n)" \
+	" JOIN hcevents.parked_store AS p" \
+	" ON p.epoch = k.e AND p.commit_lsn = k.l AND p.event_index = k.i"
+
+/* Waits for nobody: what others have locked, or deleted, is passed over. */
 static Statement delete_rows = {
-	"DELETE FROM hcevents.parked_store AS p"
-	" USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-	" pg_catalog.unnest($3)) AS k(t, l, i)"
-	" WHERE p.timeline = k.t AND p.commit_lsn = k.l AND p.event_index = k.i",
+	"WITH free AS MATERIALIZED (SELECT p.ctid AS place, k.n FROM" THESE_ROWS
+	" FOR UPDATE OF p SKIP LOCKED)"
+	" DELETE FROM hcevents.parked_store AS p USING free AS f"
+	" WHERE p.ctid = f.place RETURNING f.n",
+	NULL, 3, {INT4ARRAYOID, PG_LSNARRAYOID, INT8ARRAYOID}
+};
+
+static Statement present_rows = {
+	"SELECT k.n FROM" THESE_ROWS,
 	NULL, 3, {INT4ARRAYOID, PG_LSNARRAYOID, INT8ARRAYOID}
 };
 
@@ -90,19 +104,61 @@ static Statement next_topic = {
 };
 
 static Statement forget_rows = {
-	"WITH gone AS (DELETE FROM hcevents.parked_store WHERE topic = $1"
-	" AND (epoch, commit_lsn, event_index) >= ($2, $3, $4)"
-	" RETURNING pg_catalog.octet_length(envelope)"
+	"WITH gone AS (DELETE FROM hcevents.parked_store"
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)"
+	" RETURNING topic, pg_catalog.octet_length(envelope)"
 	" + coalesce(pg_catalog.octet_length(key), 0) + 200 AS bytes)"
-	" SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(bytes), 0)::int8 FROM gone",
-	NULL, 4, {TEXTOID, INT4OID, LSNOID, INT8OID}
+	" SELECT topic, pg_catalog.count(*), pg_catalog.sum(bytes)::int8 FROM gone"
+	" GROUP BY topic",
+	NULL, 3, {INT4OID, LSNOID, INT8OID}
 };
 
+static Statement take_rows_along = {
+	"UPDATE hcevents.parked_store SET epoch = $4, timeline = $5"
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)",
+	NULL, 5, {INT4OID, LSNOID, INT8OID, INT4OID, INT4OID}
+};
+
+static Statement take_letters_along = {
+	"UPDATE hcevents.dead_letter_store SET epoch = $4, timeline = $5"
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)",
+	NULL, 5, {INT4OID, LSNOID, INT8OID, INT4OID, INT4OID}
+};
+
+/* Without what counter_changes will add, in one snapshot. */
 static Statement count_rows = {
-	"SELECT event_type, pg_catalog.count(*), pg_catalog.sum(pg_catalog.octet_length(envelope)"
-	" + coalesce(pg_catalog.octet_length(key), 0) + 200)::int8"
-	" FROM hcevents.parked_store WHERE topic = $1 GROUP BY event_type",
+	"SELECT pg_catalog.count(*),"
+	" pg_catalog.count(*) - (SELECT coalesce(pg_catalog.sum(c.events), 0)::int8"
+	" FROM hcevents.counter_changes AS c WHERE c.topic = $1),"
+	" coalesce(pg_catalog.sum(pg_catalog.octet_length(envelope)"
+	" + coalesce(pg_catalog.octet_length(key), 0) + 200), 0)::int8"
+	" - (SELECT coalesce(pg_catalog.sum(c.bytes), 0)::int8"
+	" FROM hcevents.counter_changes AS c WHERE c.topic = $1)"
+	" FROM hcevents.parked_store WHERE topic = $1",
 	NULL, 1, {TEXTOID}
+};
+
+static Statement remaining = {
+	"SELECT EXISTS (SELECT FROM hcevents.parked_store WHERE topic = $1),"
+	" coalesce(pg_catalog.sum(events), 0)::int8,"
+	" coalesce(pg_catalog.sum(bytes), 0)::int8"
+	" FROM hcevents.counter_changes WHERE topic = $1",
+	NULL, 1, {TEXTOID}
+};
+
+#define BETWEEN_POSITIONS \
+	" WHERE (epoch, commit_lsn, event_index) >= ($1, $2, $3)" \
+	" AND (epoch, commit_lsn, event_index) < ($4, $5, $6)"
+
+static Statement count_kept = {
+	"INSERT INTO hcevents.counter_changes"
+	" SELECT event_type, topic, pg_catalog.sum(dead), pg_catalog.sum(parked), 0, 0"
+	" FROM (SELECT event_type, topic, 0 AS dead, 1 AS parked"
+	" FROM hcevents.parked_store" BETWEEN_POSITIONS
+	" UNION ALL SELECT event_type, coalesce(topic, ''), 1, 0"
+	" FROM hcevents.dead_letter_store" BETWEEN_POSITIONS
+	" AND retried_time IS NULL) AS kept GROUP BY event_type, topic",
+	NULL, 6, {INT4OID, LSNOID, INT8OID, INT4OID, LSNOID, INT8OID}
 };
 
 static Statement any_row = {
@@ -324,18 +380,31 @@ hce_parked_put(const HceParkedEvent *events, int count)
 	CommandCounterIncrement();
 }
 
-/* Delete rows by their keys; likewise inside a transaction. */
+/* Note the fate of the rows whose numbers, from 1, a statement returned. */
+static void
+set_fates(HceLeaving *rows, HceRowFate fate)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+		rows[DatumGetInt64(column(i, 1, NULL)) - 1].fate = fate;
+}
+
+/*
+ * Delete rows by their keys, likewise inside a transaction, and set the fate
+ * of each.  A row that was not deleted and can be seen still is locked by
+ * somebody, or was a moment ago.
+ */
 void
-hce_parked_delete(const HceParkedKey *keys, int count)
+hce_parked_delete(HceLeaving *rows, int count)
 {
 	Datum	   *parts = palloc(3 * count * sizeof(Datum));
 	Datum		values[3];
 
 	for (int i = 0; i < count; i++)
 	{
-		parts[i] = Int32GetDatum((int32) keys[i].timeline);
-		parts[count + i] = LSNGetDatum(keys[i].position.lsn);
-		parts[2 * count + i] = Int64GetDatum(keys[i].position.index);
+		parts[i] = Int32GetDatum(rows[i].key.epoch);
+		parts[count + i] = LSNGetDatum(rows[i].key.position.lsn);
+		parts[2 * count + i] = Int64GetDatum(rows[i].key.position.index);
+		rows[i].fate = HCE_ROW_GONE;
 	}
 	values[0] = PointerGetDatum(construct_array(parts, count, INT4OID, sizeof(int32),
 												true, TYPALIGN_INT));
@@ -346,6 +415,11 @@ hce_parked_delete(const HceParkedKey *keys, int count)
 												sizeof(int64), FLOAT8PASSBYVAL,
 												TYPALIGN_DOUBLE));
 	execute(&delete_rows, values);
+	set_fates(rows, HCE_ROW_DELETED);
+	if (SPI_processed == (uint64) count)
+		return;
+	execute(&present_rows, values);
+	set_fates(rows, HCE_ROW_HELD);
 }
 
 /* Whether any event of a topic is parked; likewise. */
@@ -358,13 +432,51 @@ hce_parked_exist(const char *topic)
 	return SPI_processed > 0;
 }
 
+/*
+ * The same; and what counter_changes will add to events and bytes of the
+ * topic, which is not in what the relay knows of it.
+ */
+bool
+hce_parked_remain(const char *topic, int64 *events, int64 *bytes)
+{
+	Datum		value = CStringGetTextDatum(topic);
+
+	execute(&remaining, &value);
+	*events = DatumGetInt64(column(0, 2, NULL));
+	*bytes = DatumGetInt64(column(0, 3, NULL));
+	return DatumGetBool(column(0, 1, NULL));
+}
+
+/*
+ * The position moves, over journal that is lost, from "former" and "settled"
+ * to what is given; likewise.  Rows and dead letters in between, which their
+ * journal will not bring again, are covered from now on: have them counted,
+ * as hce_relay_settle() would have done.
+ */
+void
+hce_parked_count_kept(int former, HcePosition settled,
+					  const HceStoredPosition *position)
+{
+	Datum		values[] = {
+		Int32GetDatum(former),
+		LSNGetDatum(settled.lsn),
+		Int64GetDatum(settled.index),
+		Int32GetDatum(position->epoch),
+		LSNGetDatum(position->settled.lsn),
+		Int64GetDatum(position->settled.index)
+	};
+
+	execute(&count_kept, values);
+}
+
 /* Forget what a copy has of its original; likewise. */
 void
 hce_parked_forget_all(void)
 {
 	if (SPI_execute("DELETE FROM hcevents.parked_store", false, 0) != SPI_OK_DELETE ||
 		SPI_execute("DELETE FROM hcevents.topic_modes", false, 0) != SPI_OK_DELETE ||
-		SPI_execute("DELETE FROM hcevents.counters", false, 0) != SPI_OK_DELETE)
+		SPI_execute("DELETE FROM hcevents.counters", false, 0) != SPI_OK_DELETE ||
+		SPI_execute("DELETE FROM hcevents.counter_changes", false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not clear the tables of parking");
 }
 
@@ -401,6 +513,7 @@ row_skeleton(HceRelay *relay, HceParkTopic *park, const char *event_type,
 	skeleton->skeleton.event_type = (HceSlice) {skeleton->event_type, strlen(event_type)};
 	skeleton->skeleton.source = (HceSlice) {skeleton->source, strlen(source)};
 	skeleton->type = hce_relay_type(relay, event_type, park->name);
+	hce_parking_note_type(relay, park, skeleton->type);
 	parking->synthetic = lappend(parking->synthetic, skeleton);
 	MemoryContextSwitchTo(old);
 	return skeleton;
@@ -441,6 +554,41 @@ take_row(HceRelay *relay, HceParkTopic *park, uint64 row, HceParkedEvent *event)
 	event->commit_time = DatumGetTimestampTz(column(row, 12, NULL));
 }
 
+static void
+query_rows(const HceParkTopic *park, HceParkedKey end)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(park->name),
+		Int32GetDatum(park->read_to.epoch),
+		LSNGetDatum(park->read_to.position.lsn),
+		Int64GetDatum(park->read_to.position.index),
+		Int32GetDatum(end.epoch),
+		LSNGetDatum(end.position.lsn),
+		Int64GetDatum(end.position.index)
+	};
+
+	execute(&read_rows, values);
+}
+
+/* Take the rows of a query, but for those that are to be deleted already. */
+static void
+take_rows(HceRelay *relay, HceParkTopic *park)
+{
+	Size		bytes = 0;
+
+	park->rows_read = palloc((SPI_processed + 1) * sizeof(HceParkedEvent));
+	for (uint64 i = 0; i < SPI_processed && bytes < READ_BYTES; i++)
+	{
+		HceParkedEvent *event = &park->rows_read[park->nread];
+
+		take_row(relay, park, i, event);
+		bytes += event->envelope.len + event->message_key.len + event->headers.len;
+		park->read_to = event->key;
+		if (park->held == 0 || !hce_drain_leaves(relay, event->key))
+			park->nread++;
+	}
+}
+
 /*
  * Read the next rows of a topic behind park->read_to and before "end" into
  * park->rows_read, whose texts live in park->batch until the next call.
@@ -450,32 +598,17 @@ int
 hce_parked_read(HceRelay *relay, HceParkTopic *park, HceParkedKey end)
 {
 	MemoryContext old = CurrentMemoryContext;
-	Size		bytes = 0;
-	Datum		values[7];
 
 	MemoryContextReset(park->batch);
 	park->nread = park->next_row = 0;
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
-	values[0] = CStringGetTextDatum(park->name);
-	values[1] = Int32GetDatum(park->read_to.epoch);
-	values[2] = LSNGetDatum(park->read_to.position.lsn);
-	values[3] = Int64GetDatum(park->read_to.position.index);
-	values[4] = Int32GetDatum(end.epoch);
-	values[5] = LSNGetDatum(end.position.lsn);
-	values[6] = Int64GetDatum(end.position.index);
-	execute(&read_rows, values);
-
-	MemoryContextSwitchTo(park->batch);
-	park->rows_read = palloc((SPI_processed + 1) * sizeof(HceParkedEvent));
-	for (uint64 i = 0; i < SPI_processed && bytes < READ_BYTES; i++)
+	do
 	{
-		HceParkedEvent *event = &park->rows_read[park->nread++];
-
-		take_row(relay, park, i, event);
-		bytes += event->envelope.len + event->message_key.len + event->headers.len;
-		park->read_to = event->key;
-	}
+		query_rows(park, end);
+		MemoryContextSwitchTo(park->batch);
+		take_rows(relay, park);
+	} while (park->nread == 0 && SPI_processed > 0);
 	hce_position_commit();
 	MemoryContextSwitchTo(old);
 	return park->nread;
@@ -490,8 +623,8 @@ hce_parked_put_mode(const HceParkTopic *park)
 		CStringGetTextDatum(hce_topic_mode_name(park->mode)),
 		CStringGetTextDatum(park->reason),
 		TimestampTzGetDatum(park->since),
-		Int64GetDatum(park->rows),
-		Int64GetDatum(park->bytes)
+		Int64GetDatum(Max(0, park->rows)),
+		Int64GetDatum(Max(0, park->bytes))
 	};
 
 	execute(park->mode == HCE_MODE_DIRECT ? &drop_mode : &put_mode, values);
@@ -557,40 +690,69 @@ load_modes(HceRelay *relay)
 	}
 }
 
-/* Remove the rows of a topic that the journal has still. */
+/* Remove the rows that the journal has still: the position covers them not. */
 static void
-forget_uncovered(HceRelay *relay, HceParkTopic *park)
+forget_uncovered(HceRelay *relay)
 {
 	Datum		values[] = {
-		CStringGetTextDatum(park->name),
-		Int32GetDatum(relay->epoch_at_load),
+		Int32GetDatum(relay->stored.epoch),
 		LSNGetDatum(relay->stored_at_start.lsn),
 		Int64GetDatum(relay->stored_at_start.index)
 	};
 
 	execute(&forget_rows, values);
-	park->rows = Max(0, park->rows - DatumGetInt64(column(0, 1, NULL)));
-	park->bytes = Max(0, park->bytes - DatumGetInt64(column(0, 2, NULL)));
-	park->to_store = true;
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HceParkTopic *park = hce_parking_topic(relay, text_string(column(i, 1, NULL)));
+
+		if (park->mode == HCE_MODE_DIRECT)
+			continue;
+		park->rows -= DatumGetInt64(column(i, 2, NULL));
+		park->bytes -= DatumGetInt64(column(i, 3, NULL));
+		park->to_store = true;
+	}
 }
 
 /*
- * A topic that is sent to directly has rows: somebody put them there, such as
- * hcevents.retry_dead_letters().  Drain them.  They were dead letters before.
+ * A new epoch begins at a position whose row is written in the same
+ * transaction: the rows, and dead letters, that it does not cover belong to
+ * it, like the journal that they will be read from again.  Nobody has seen
+ * them with the old epoch, since only covered rows are sent, or retried.
+ *
+ * To remove the rows here instead would lose them should the journal turn out
+ * to be gone; to remove them in hce_parked_load() alone, which commits later,
+ * left them to a relay that no longer knew the old epoch.
+ */
+void
+hce_parked_begin_epoch(int former, const HceStoredPosition *position)
+{
+	Datum		values[] = {
+		Int32GetDatum(former),
+		LSNGetDatum(position->settled.lsn),
+		Int64GetDatum(position->settled.index),
+		Int32GetDatum(position->epoch),
+		Int32GetDatum((int32) position->timeline)
+	};
+
+	execute(&take_rows_along, values);
+	execute(&take_letters_along, values);
+}
+
+/*
+ * A topic that is sent to directly has rows: somebody put them there while no
+ * relay ran, such as hcevents.retry_dead_letters().  Drain them.
  */
 static void
-take_foreign_rows(HceRelay *relay, HceParkTopic *park)
+adopt_topic(HceRelay *relay, HceParkTopic *park)
 {
 	Datum		value = CStringGetTextDatum(park->name);
 
+	if (park->mode != HCE_MODE_DIRECT)
+		return;
 	execute(&count_rows, &value);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		/* the counters learn of them by hcevents.counter_changes */
-		park->rows += DatumGetInt64(column(i, 2, NULL));
-		park->bytes += DatumGetInt64(column(i, 3, NULL));
-	}
-	if (park->rows > 0)
+	park->rows = DatumGetInt64(column(0, 2, NULL));
+	park->bytes = DatumGetInt64(column(0, 3, NULL));
+	if (DatumGetInt64(column(0, 1, NULL)) > 0)
 		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING, "parked events to send again");
 }
 
@@ -614,13 +776,6 @@ visit_topics(HceRelay *relay, void (*take) (HceRelay *, HceParkTopic *))
 	}
 }
 
-static void
-adopt_topic(HceRelay *relay, HceParkTopic *park)
-{
-	if (park->mode == HCE_MODE_DIRECT)
-		take_foreign_rows(relay, park);
-}
-
 /*
  * What a new relay finds: modes, and rows.  Rows that the position does not
  * cover are removed.  Its commit need not be flushed: a crash that loses it
@@ -632,17 +787,7 @@ hce_parked_load(HceRelay *relay)
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
 	load_modes(relay);
-	visit_topics(relay, forget_uncovered);
-	visit_topics(relay, adopt_topic);
-	hce_position_commit();
-}
-
-/* Look for rows of topics that are sent to directly. */
-void
-hce_parked_adopt(HceRelay *relay)
-{
-	if (!hce_position_begin())
-		hce_relay_end(HCE_EXIT_GONE);
+	forget_uncovered(relay);
 	visit_topics(relay, adopt_topic);
 	hce_position_commit();
 }

@@ -44,10 +44,12 @@
  * moment of a write; so when few rows are left, its newer events wait in the
  * journal for at most CLOSING_US ("closing").
  *
- * hcevents.pause() of one event type pauses the topic that carries it: other
+ * hcevents.pause() of one event type pauses each topic that carries it: other
  * types on that topic wait with it, since order within a topic is promised.
- * Its events are parked at once, so that other topics go on.  A pause of
- * everything leaves events in the WAL until the limit.
+ * Its events are parked at once, so that other topics go on.  Which types a
+ * topic carries is learned from what is read, of the journal and of the table,
+ * before any of it is sent: settings give a type another topic, or several.  A
+ * pause of everything leaves events in the WAL until the limit.
  *
  * Beyond max_parked_size the newest events are lost, as one gap an episode.
  *
@@ -146,26 +148,61 @@ hce_parking_set_mode(HceRelay *relay, HceParkTopic *park, HceTopicMode mode,
 			errhint("They are kept in the database, and sent in order when the topic takes events again.") : 0);
 }
 
-/* hcevents.pauses or a topic's event types have changed. */
+/* Whether hcevents.pause() of this type is in force. */
+static bool
+is_paused(const HceRelay *relay, int type)
+{
+	ListCell   *cell;
+
+	foreach(cell, relay->parking->paused_types)
+	{
+		if (strcmp(lfirst(cell), relay->types[type].event_type) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A topic carries events of a type. */
+void
+hce_parking_note_type(HceRelay *relay, HceParkTopic *park, int type)
+{
+	MemoryContext old = MemoryContextSwitchTo(relay->context);
+
+	park->types = list_append_unique_int(park->types, type);
+	park->paused |= is_paused(relay, type);
+	MemoryContextSwitchTo(old);
+}
+
+/* hcevents.pauses has changed. */
 void
 hce_parking_note_pauses(HceRelay *relay)
 {
-	HceParking *parking = relay->parking;
-
-	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
-		park->paused = false;
-	if (parking->paused_types == NIL)
-		return;
-	for (int i = 0; i < relay->ntypes; i++)
+	for (HceParkTopic *park = relay->parking->topics; park != NULL; park = park->next)
 	{
-		HceRelayType *type = &relay->types[i];
 		ListCell   *cell;
 
-		foreach(cell, parking->paused_types)
-		{
-			if (strcmp(lfirst(cell), type->event_type) == 0)
-				hce_parking_topic(relay, type->settled.topic)->paused = true;
-		}
+		park->paused = false;
+		foreach(cell, park->types)
+			park->paused |= is_paused(relay, lfirst_int(cell));
+	}
+}
+
+/*
+ * What the counters tell of topics whose rows were not read yet: a paused one
+ * then need not drain until the first row of the paused type.  Only a hint:
+ * newer events may go to another topic.
+ */
+static void
+guess_types(HceRelay *relay)
+{
+	for (int i = 0; i < relay->ntypes; i++)
+	{
+		HceParkTopic *park = relay->parking->topics;
+
+		while (park != NULL && strcmp(park->name, relay->types[i].settled.topic) != 0)
+			park = park->next;
+		if (park != NULL && park->rows > 0)
+			hce_parking_note_type(relay, park, i);
 	}
 }
 
@@ -257,7 +294,8 @@ close_draining(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 		park->closing = false;
 		park->close_time = now + CLOSING_US;
 	}
-	else if (!park->closing && park->rows <= CLOSING_ROWS && now >= park->close_time &&
+	else if (!park->closing && park->rows <= CLOSING_ROWS && park->held == 0 &&
+			 now >= park->close_time &&
 			 park->window > 1 && (silent == 0 || now - silent < CLOSING_US))
 	{
 		/* it takes events at present */
@@ -334,7 +372,7 @@ static bool
 seems_drained(const HceParkTopic *park)
 {
 	return park->mode == HCE_MODE_DRAINING && park->draining == 0 &&
-		park->buffered == 0 && park->next_row == park->nread && park->read_empty;
+		park->held == 0 && park->buffered == 0 && park->next_row == park->nread && park->read_empty;
 }
 
 /* Whether the position row should be written because of us. */
@@ -343,16 +381,16 @@ hce_parking_store_due(HceRelay *relay, TimestampTz now)
 {
 	HceParking *parking = relay->parking;
 
-	if (parking->mode_changed || !hce_parking_room(relay) ||
+	if (parking->mode_changed || parking->letters_leave || !hce_parking_room(relay) ||
 		(hce_parking_unstored(relay) && now - parking->buffered_since >= BUFFER_US) ||
-		parking->ndeleted >= DELETE_EVENTS ||
-		(parking->ndeleted > 0 && now - parking->deleted_since >= DELETE_US))
+		parking->nleaving - parking->nheld >= DELETE_EVENTS ||
+		(parking->nleaving > 0 && now - parking->leaving_since >= DELETE_US))
 		return true;
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 	{
 		if (park->mode == HCE_MODE_DRAINING &&
 			((park->closing && park->buffered > 0) ||
-			 (park->rewound && parking->ndeleted > 0) ||
+			 (park->rewound && park->leaving > park->held) ||
 			 (seems_drained(park) && now - park->checked >= CHECK_US)))
 			return true;
 	}
@@ -363,15 +401,52 @@ hce_parking_store_due(HceRelay *relay, TimestampTz now)
 static void
 end_draining(HceRelay *relay, HceParkTopic *park)
 {
+	int64		events;
+	int64		bytes;
+
 	park->checked = relay->poll_time;
-	if (hce_parked_exist(park->name))
+	if (hce_parked_remain(park->name, &events, &bytes))
 	{
 		/* not covered by the position before, or somebody added it */
 		hce_drain_rewind(park);
 		return;
 	}
-	park->rows = park->bytes = 0;
+	/* zero, when what others have moved is added too (hce_parking_moved) */
+	park->rows = -events;
+	park->bytes = -bytes;
 	hce_parking_set_mode(relay, park, HCE_MODE_DIRECT, "all parked events are delivered");
+}
+
+/*
+ * Rows of a topic were moved by hand: "events" and "bytes" are what its table
+ * has more, or less.  Inside the transaction of hce_parking_store(), before
+ * it.  Exact, whether the relay has read these rows meanwhile or not; to count
+ * the table instead would read all of it for each call of a function.
+ */
+void
+hce_parking_moved(HceRelay *relay, const char *topic, int type, int64 events,
+				  int64 bytes)
+{
+	HceParkTopic *park;
+
+	if (events == 0 && bytes == 0)
+		return;
+	park = hce_parking_topic(relay, topic);
+	hce_parking_note_type(relay, park, type);
+	park->rows += events;
+	park->bytes += bytes;
+	park->joined |= events > 0;
+	park->to_store = true;
+}
+
+/* A topic that is sent to directly has rows: drain them. */
+static void
+drain_joined(HceRelay *relay, HceParkTopic *park)
+{
+	park->joined = false;
+	if (park->mode == HCE_MODE_DIRECT && hce_parked_exist(park->name))
+		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING,
+							 "parked events to send again");
 }
 
 /*
@@ -385,9 +460,6 @@ hce_parking_store(HceRelay *relay)
 
 	if (parking->nbuffered > 0)
 		hce_parked_put(parking->buffer, parking->nbuffered);
-	if (parking->ndeleted > 0)
-		hce_parked_delete(parking->deleted, parking->ndeleted);
-	parking->ndeleted = 0;
 	if (parking->gap_to_store)
 	{
 		relay->gaps += parking->gap_id < 0 ? 1 : 0;
@@ -396,6 +468,8 @@ hce_parking_store(HceRelay *relay)
 	parking->gap_to_store = false;
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 	{
+		if (park->joined)
+			drain_joined(relay, park);
 		if (seems_drained(park))
 			end_draining(relay, park);
 		if (park->to_store)
@@ -451,7 +525,7 @@ hce_parking_serve(HceRelay *relay)
 		hce_parking_note_pauses(relay);
 	}
 	if (parked)
-		hce_parked_adopt(relay);
+		hce_drain_drop_unsent(relay);
 }
 
 /* Make the state of parking from its tables; the counters are there. */
@@ -468,7 +542,7 @@ hce_parking_start(HceRelay *relay)
 		return;
 	hce_parked_load(relay);
 	hce_parked_load_pauses(relay);
-	hce_parking_note_pauses(relay);
+	guess_types(relay);
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 	{
 		if (park->topic != NULL)

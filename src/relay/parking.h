@@ -25,9 +25,10 @@ typedef enum HceTopicMode
 
 #define HCE_MAX_REASON	200
 
-/* The place of a parked event; events of a topic are drained in the order of
- * epoch and position.  The timeline only names the row: the epoch grows with
- * it, and with a change of cluster, after which timelines begin anew. */
+/* The place of a parked event, by which its row is found; events of a topic
+ * are drained in this order.  The timeline is for those who read: the epoch
+ * grows with it, and with a change of cluster, after which timelines begin
+ * anew. */
 typedef struct HceParkedKey
 {
 	TimeLineID	timeline;
@@ -66,7 +67,8 @@ struct HceParkTopic
 	char		reason[HCE_MAX_REASON];
 	TimestampTz since;			/* of the mode */
 	bool		to_store;		/* differs from hcevents.topic_modes */
-	bool		paused;			/* hcevents.pause() of a type of it */
+	List	   *types;			/* numbers of event types seen on it */
+	bool		paused;			/* hcevents.pause() of one of them */
 	int64		unsettled;		/* sent directly, without a report yet */
 	int64		rows;			/* in the table and in the buffer */
 	int64		bytes;			/* of them */
@@ -78,18 +80,44 @@ struct HceParkTopic
 	bool		closing;		/* newer events wait, so that it ends */
 	TimestampTz close_time;		/* when closing began or may begin again */
 	HceParkedKey read_to;		/* last row that was read */
+	HceParkedKey sent_to;		/* last row of them that was sent */
 	MemoryContext batch;		/* rows read and not yet sent */
 	HceParkedEvent *rows_read;
 	int			nread;
 	int			next_row;
 	int			draining;		/* rows sent, without a report yet */
 	int			window;			/* how many those may be */
+	int			leaving;		/* rows that are to be deleted */
+	int			held;			/* of them, locked by others */
+	bool		joined;			/* somebody has put rows into the table */
 	bool		read_empty;		/* the last read has found no row */
 	bool		rewound;		/* the next read begins at the first row */
 	TimestampTz checked;		/* when the table was last asked for rows */
 };
 
-/* A row that was sent and is not deleted yet. */
+/* What a deletion made of a row. */
+typedef enum HceRowFate
+{
+	HCE_ROW_DELETED,
+	HCE_ROW_GONE,				/* somebody else has deleted it */
+	HCE_ROW_HELD				/* somebody else has locked it */
+} HceRowFate;
+
+/* A row that is to be deleted, and what is counted for it then. */
+typedef struct HceLeaving
+{
+	HceParkedKey key;
+	HceParkTopic *park;
+	int			type;
+	uint32		bytes;			/* of key and envelope */
+	TimestampTz commit_time;
+	TimestampTz settled_time;
+	struct HceDeadLetter *letter;	/* NULL: it was delivered */
+	bool		resent;
+	HceRowFate	fate;			/* HCE_ROW_HELD: so it was last time */
+} HceLeaving;
+
+/* A row that was sent, without a report yet. */
 typedef struct HceDrained
 {
 	HceParkedEvent event;		/* without its texts */
@@ -124,11 +152,13 @@ struct HceParking
 	uint64		oldest_drained;
 	uint64		next_drained;
 
-	/* rows that are deleted with the next position row */
-	HceParkedKey *deleted;
-	int			ndeleted;
-	int			deleted_capacity;
-	TimestampTz deleted_since;
+	/* rows that are deleted with the next position row; see drain.c */
+	HceLeaving *leaving;
+	int			nleaving;
+	int			nheld;			/* of them, locked by others */
+	int			leaving_capacity;
+	TimestampTz leaving_since;
+	bool		letters_leave;	/* some become dead letters */
 
 	/* beyond max_parked_size; see parking.c */
 	int64		gap_id;			/* 0 = no loss under way, -1 = not written yet */
@@ -162,15 +192,20 @@ extern void hce_parking_look_at_wal(HceRelay *relay, TimestampTz now);
 
 /* drain.c */
 extern void hce_drain_rewind(HceParkTopic *park);
+extern void hce_drain_drop_unsent(HceRelay *relay);
+extern bool hce_drain_leaves(const HceRelay *relay, HceParkedKey key);
 
 /* parked_store.c */
 extern void hce_parked_load(HceRelay *relay);
-extern void hce_parked_adopt(HceRelay *relay);
+extern void hce_parked_begin_epoch(int former, const HceStoredPosition *position);
+extern void hce_parked_count_kept(int former, HcePosition settled,
+								  const HceStoredPosition *position);
 extern void hce_parked_load_pauses(HceRelay *relay);
 extern void hce_parked_put(const HceParkedEvent *events, int count);
-extern void hce_parked_delete(const HceParkedKey *keys, int count);
+extern void hce_parked_delete(HceLeaving *rows, int count);
 extern void hce_parked_forget_all(void);
 extern bool hce_parked_exist(const char *topic);
+extern bool hce_parked_remain(const char *topic, int64 *events, int64 *bytes);
 extern int	hce_parked_read(HceRelay *relay, HceParkTopic *park,
 							HceParkedKey end);
 extern void hce_parked_put_mode(const HceParkTopic *park);

@@ -87,7 +87,6 @@ typedef struct HceRelay
 	HceDatabase *shared;
 	char		database[NAMEDATALEN];
 	HceStoredPosition stored;	/* the row as last written */
-	int			epoch_at_load;	/* of the row as it was found */
 	HcePosition stored_at_start;	/* what was settled in earlier lives */
 	HcePosition resend_to;		/* events before it were sent in another life */
 	HceWalReader *wal;
@@ -179,6 +178,7 @@ extern int	hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 /* parking.c: events that move to a table while Kafka does not take them */
 extern void hce_parking_start(HceRelay *relay);
 extern HceParkTopic *hce_parking_topic(HceRelay *relay, const char *name);
+extern void hce_parking_note_type(HceRelay *relay, HceParkTopic *park, int type);
 extern bool hce_parking_holds(HceRelay *relay, const HceParkTopic *park);
 extern bool hce_parking_room(void *arg);
 extern HceSettled hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
@@ -195,9 +195,12 @@ extern bool hce_parking_unstored(const HceRelay *relay);
 extern bool hce_parking_store_due(HceRelay *relay, TimestampTz now);
 extern void hce_parking_store(HceRelay *relay);
 extern void hce_parking_stored(HceRelay *relay);
+extern void hce_parking_moved(HceRelay *relay, const char *topic, int type,
+							  int64 events, int64 bytes);
 
 /* drain.c: and how they come back */
 extern bool hce_drain_turn(HceRelay *relay);
+extern void hce_drain_store(HceRelay *relay);
 extern bool hce_drain_delivered(HceRelay *relay, uint64 number);
 extern bool hce_drain_refused(HceRelay *relay, const HceMessage *message,
 							  const char *error);
@@ -229,6 +232,8 @@ extern void hce_dead_letter_init(HceDeadLetter *letter,
 								 const unsigned char *id);
 extern void hce_dead_letter_set_headers(HceDeadLetter *letter,
 										const HceHeader *headers, int count);
+extern HceDeadLetter *hce_dead_letter_copy(HceRelay *relay, const HceDeadLetter *letter);
+extern void hce_dead_letter_keep_copy(HceRelay *relay, HceDeadLetter *copy);
 extern void hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter);
 extern void hce_dead_letters_store(HceRelay *relay);
 extern void hce_dead_letters_stored(HceRelay *relay);
@@ -251,6 +256,7 @@ extern void hce_relay_count_delivered(HceRelay *relay, HceRelayType *type,
 									  TimestampTz settled_time);
 extern int	hce_relay_type(HceRelay *relay, const char *event_type,
 						   const char *topic);
+extern void hce_relay_set_topic(HceRelay *relay, int number, const char *topic);
 
 static inline int64
 hce_relay_pending(const HceRelayType *type)

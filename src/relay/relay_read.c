@@ -87,8 +87,12 @@ make_skeleton(HceRelay *relay, HceSlice bytes)
 	if (valid && relay->producer != NULL)
 		made->topic = hce_producer_topic(relay->producer, topic);
 	made->type = hce_relay_type(relay, made->event_type, topic);
+	hce_relay_set_topic(relay, made->type, topic);
 	if (valid)
+	{
 		made->park = hce_parking_topic(relay, made->topic_name);
+		hce_parking_note_type(relay, made->park, made->type);
+	}
 	MemoryContextSwitchTo(old);
 	return made;
 }

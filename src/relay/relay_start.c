@@ -41,6 +41,7 @@ record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 {
 	HcePosition *settled = &relay->stored.settled;
 	XLogRecPtr	from = relay->stored.restart_lsn;
+	HcePosition before = relay->stored.settled;
 	XLogRecPtr	behind = to;
 	XLogRecPtr	copies;
 	XLogRecPtr	end;
@@ -60,6 +61,7 @@ record_gap(HceRelay *relay, XLogRecPtr to, const char *cause)
 	if (settled->lsn < behind)
 		*settled = (HcePosition) {behind, 0};
 	hce_position_put_gap(from, behind, relay->stored.written, cause);
+	hce_parked_count_kept(relay->stored.epoch, before, &relay->stored);
 	hce_position_put(&relay->stored);
 	end = hce_position_commit();
 	XLogFlush(end);
@@ -148,6 +150,7 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 {
 	HceStoredPosition *stored = &relay->stored;
 	XLogRecPtr	point;
+	int			former = stored->epoch;
 	bool		restored = stored->timeline != timeline &&
 		hce_restored_since(stored->timeline, timeline, &point);
 
@@ -161,6 +164,8 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 	if (restored)
 		hce_position_put_gap(point, point, stored->written,
 							 "the database was restored to an earlier point");
+	if (stored->epoch != former)
+		hce_parked_begin_epoch(former, stored);
 	hce_position_put(stored);
 	XLogFlush(hce_position_commit());
 	if (restored)
@@ -204,6 +209,8 @@ hce_relay_adopt(HceRelay *relay)
 {
 	HceStoredPosition *row = &relay->stored;
 	XLogRecPtr	from = row->restart_lsn;
+	HcePosition settled = row->settled;
+	int			former = row->epoch;
 	XLogRecPtr	to = GetXLogInsertRecPtr();
 	bool		within_cluster = row->system_identifier == GetSystemIdentifier() &&
 		row->database_oid != MyDatabaseId;
@@ -220,6 +227,8 @@ hce_relay_adopt(HceRelay *relay)
 	(void) hce_open_records_forget_all();
 	if (within_cluster)
 		hce_parked_forget_all();
+	else
+		hce_parked_count_kept(former, settled, row);
 	hce_position_put_gap(from, to, row->written,
 						 "a copied database was resumed; its copied journal is not delivered");
 	hce_position_put(row);
@@ -299,7 +308,6 @@ hce_relay_start(HceDatabase *shared)
 
 	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
 		hce_relay_end(HCE_EXIT_GONE);
-	relay->epoch_at_load = relay->stored.epoch;
 	relay->parking = MemoryContextAllocZero(context, sizeof(HceParking));
 	hce_relay_settings_remember();
 	check_identity(relay);

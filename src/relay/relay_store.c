@@ -88,6 +88,20 @@ hce_relay_type(HceRelay *relay, const char *event_type, const char *topic)
 	return relay->ntypes++;
 }
 
+/* The topic that newer events of a type go to, as the views show it. */
+void
+hce_relay_set_topic(HceRelay *relay, int number, const char *topic)
+{
+	HceRelayType *type = &relay->types[number];
+	const char *former = type->settled.topic;
+
+	if (strcmp(former, topic) == 0)
+		return;
+	type->settled.topic = MemoryContextStrdup(relay->context, topic);
+	pfree(unconstify(char *, former));
+	type->to_publish = type->to_store = true;
+}
+
 static void
 restore_type(const HceStoredCounters *counters, void *arg)
 {
@@ -283,6 +297,7 @@ hce_relay_store(HceRelay *relay)
 	hce_open_records_store(relay);
 	relay->stored.restart_lsn = needed_wal(relay);
 	hce_position_put(&relay->stored);
+	hce_drain_store(relay);		/* makes dead letters, and counts */
 	hce_dead_letters_store(relay);
 	store_counters(relay);
 	hce_parking_store(relay);

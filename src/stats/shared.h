@@ -96,7 +96,7 @@ typedef struct HceDatabase
 	bool		reset_requested;
 	bool		restart_requested;
 	bool		check_requested;	/* the catalogs may say something new */
-	bool		parked_requested;	/* rows were put into parked_store */
+	bool		parked_requested;	/* rows of parked_store were moved */
 	bool		pauses_changed; /* hcevents.pauses was written */
 	bool		adopt_requested;	/* resume() of a copied database */
 	bool		recount_requested;	/* dead letters or gaps were changed */
