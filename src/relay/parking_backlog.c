@@ -37,17 +37,43 @@ hce_parking_wal_limit(int max_retained_wal)
 	return Max(limit, 1);
 }
 
-/* The WAL from the oldest undelivered event on; 0 = there is none. */
+/* The WAL from a place on; 0 = there is no such place. */
 static uint64
-undelivered_wal(HceRelay *relay)
+wal_from(XLogRecPtr lsn)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+
+	return XLogRecPtrIsInvalid(lsn) || lsn > end ? 0 : end - lsn;
+}
+
+/*
+ * The WAL that undelivered events retain: from the first record of the oldest
+ * of their transactions on.
+ */
+static uint64
+retained_wal(HceRelay *relay)
 {
 	XLogRecPtr	first = hce_settle_first_lsn(relay->settle);
 	HceCommitted *head = hce_assembler_head(relay->assembler);
-	XLogRecPtr	end = GetXLogInsertRecPtr();
 
 	if (head != NULL && (XLogRecPtrIsInvalid(first) || head->first_lsn < first))
 		first = head->first_lsn;
-	return XLogRecPtrIsInvalid(first) || first > end ? 0 : end - first;
+	return wal_from(first);
+}
+
+/*
+ * The WAL that was written while an event waited: from the oldest undelivered
+ * commit on.  What its transaction retained before that is not Kafka's fault.
+ */
+static uint64
+awaiting_wal(HceRelay *relay)
+{
+	HceInFlight *oldest = hce_settle_oldest(relay->settle);
+	HceCommitted *head = hce_assembler_head(relay->assembler);
+
+	if (oldest != NULL)
+		return wal_from(oldest->position.lsn);
+	return wal_from(head != NULL ? head->commit_lsn : InvalidXLogRecPtr);
 }
 
 /* Something was sent, and no report has come yet. */
@@ -59,7 +85,7 @@ anything_in_flight(HceRelay *relay)
 
 /*
  * Whether the WAL limit calls for parking, and whether that is over.  A Kafka
- * that is only slow may go on until half as much again.
+ * that is only slow may go on until half as much again was written meanwhile.
  */
 void
 hce_parking_look_at_wal(HceRelay *relay, TimestampTz now)
@@ -72,12 +98,12 @@ hce_parking_look_at_wal(HceRelay *relay, TimestampTz now)
 	if (now - parking->looked < LOOK_US)
 		return;
 	parking->looked = now;
-	wal = undelivered_wal(relay);
+	wal = retained_wal(relay);
 	if (wal == 0 && !anything_in_flight(relay))
 		parking->progress = now;
 	stalled = now - parking->progress > STALLED_US;
 	if (!parking->backlog && limit > 0 &&
-		(wal > limit + limit / 2 || (wal > limit && stalled)))
+		(awaiting_wal(relay) > limit + limit / 2 || (wal > limit && stalled)))
 	{
 		parking->backlog = true;
 		ereport(WARNING,
@@ -88,7 +114,7 @@ hce_parking_look_at_wal(HceRelay *relay, TimestampTz now)
 	else if (parking->backlog && relay->producer != NULL && !parking->paused &&
 			 hce_producer_connected(relay->producer) &&
 			 !hce_producer_taking_back(relay->producer) &&
-			 (limit == 0 || wal < limit / 2))
+			 (limit == 0 || wal <= limit / 2))
 		parking->backlog = false;
 	if (parking->backlog && stalled && anything_in_flight(relay))
 		parking->take_back = true;
