@@ -72,6 +72,11 @@ hce_producer_topic_denied(HceProducer *producer, HceTopic *topic)
 			 topic->name);
 	hce_producer_denied(producer, what);
 	topic->denied = true;
+	if (topic->away_since == 0)
+		topic->away_since = producer->poll_time;
+	strlcpy(topic->problem,
+			rd_kafka_err2str(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED),
+			sizeof(topic->problem));
 	topic->state = TOPIC_UNAVAILABLE;
 	topic->retry_us = RETRY_US;
 	topic->next_probe = GetCurrentTimestamp() + RETRY_US;
@@ -82,12 +87,13 @@ void
 hce_producer_topic_granted(HceProducer *producer,
 						   const rd_kafka_message_t *message)
 {
-	HceTopic   *topic;
+	HceTopic   *topic = rd_kafka_topic_opaque(message->rkt);
 
-	if (likely(producer->denied[0] == '\0'))
-		return;
-	topic = rd_kafka_topic_opaque(message->rkt);
-	topic->denied = false;
+	if (unlikely(topic->denied))
+	{
+		topic->denied = false;
+		topic->away_since = 0;
+	}
 	producer->denied[0] = '\0';
 }
 
@@ -257,7 +263,9 @@ learn_topic(HceProducer *producer, HceTopic *topic, rd_kafka_resp_err_t error,
 			set_partitions(producer, topic, npartitions);
 		topic->state = TOPIC_READY;
 		topic->retry_us = 0;
-		topic->away_since = 0;
+		/* who may see a topic may not write it for that */
+		if (!topic->denied)
+			topic->away_since = 0;
 		if (producer->waited == topic)
 			producer->waiting_for[0] = '\0';
 		return;

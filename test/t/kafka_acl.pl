@@ -101,6 +101,34 @@ $secure->status_is($node, 'streaming',
 	qr/authoriz/i, 'WRITE is revoked');
 acl('--add', '--operation', 'WRITE', @ours);
 hce_flush($node);
+
+# WRITE on all topics but one: that one is parked, the others go on
+
+sub reach
+{
+	my ($sql, $name) = @_;
+	return ok(
+		hce_wait_until(sub { $node->safe_psql('postgres', $sql) eq 't' }, 90), $name)
+	  || diag($node->safe_psql('postgres',
+			'SELECT event_type, captured, delivered, pending, parked, dead FROM hcevents.delivery_stats'));
+}
+my @may = map { ('--topic', $_) } grep { $_ ne 'healthcore.patient.created' } @topics;
+acl('--add', '--operation', 'WRITE', @may);
+acl('--remove', '--operation', 'WRITE', @ours);
+foreach my $round (1, 2)
+{
+	write_rows();
+	reach(<<'SQL', "the topics that may be written go on, $round");
+SELECT captured = delivered FROM hcevents.delivery_stats WHERE event_type = 'patient.updated'
+SQL
+}
+reach(<<'SQL', 'the events of the other one are parked');
+SELECT parked = captured - delivered AND parked > 0 FROM hcevents.delivery_stats WHERE event_type = 'patient.created'
+SQL
+acl('--add', '--operation', 'WRITE', @ours);
+reach('SELECT sum(captured) = sum(delivered) FROM hcevents.delivery_stats',
+	'once it may be written too, all is delivered');
+
 is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.dead_letters'),
 	'0', 'no event is a dead letter');
 hce_verify($node, $kafka, arguments => ['--allow-duplicates'],
