@@ -140,7 +140,7 @@ ask("SELECT pg_terminate_backend($pid)");
 reach("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)", 'and ends');
 ask('ROLLBACK PREPARED $$hold$$');
 hce_wait_for_relay($node);
-is(ask('SELECT epoch FROM hcevents.position'), 2, 'a new epoch');
+cmp_ok(ask('SELECT epoch FROM hcevents.position'), '>', 1, 'a new epoch');
 all_arrive('in a new epoch');
 
 $node->stop;
