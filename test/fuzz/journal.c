@@ -81,6 +81,27 @@ send(const HceCommitted *committed)
 	return found;
 }
 
+/* What is cut out of a record is no longer than it, and holds one xid's events. */
+static void
+cut(const uint8 *data, size_t size, TransactionId xid)
+{
+	char	   *part = malloc(size);
+	Size		len = hce_journal_cut(part, (const char *) data, size, xid);
+	HceJournalReader reader;
+	TransactionId owner;
+	uint32		nevents;
+
+	MUST(len <= size);
+	/* skeletons shorter than any are believed by the length of the record */
+	if (len > 0 && hce_journal_open(&reader, part, len))
+	{
+		while (hce_journal_next_segment(&reader, &owner, &nevents))
+			MUST(owner == xid || nevents == 0);
+		MUST(!hce_journal_malformed(&reader));
+	}
+	free(part);
+}
+
 static void
 take(const uint8 *data, size_t size)
 {
@@ -96,6 +117,7 @@ take(const uint8 *data, size_t size)
 	MUST(hce_journal_open(&reader, (const char *) data, size));
 	if (hce_journal_next_segment(&reader, &xid, &nevents))
 	{
+		cut(data, size, xid);
 		committed = hce_assembler_commit(assembler, xid, 0, NULL, 2000, 0);
 		if (committed != NULL)
 		{
