@@ -178,10 +178,12 @@ HceSpecArgs *
 hce_spec_args_parse(int nargs, char **args)
 {
 	HceSpecArgs *result = palloc0(sizeof(HceSpecArgs));
+	const char *of_type;
 	int			first = 0;
 
 	if (nargs > 0 && strchr(args[0], '=') == NULL)
 		parse_hand_written(result, args[first++]);
+	of_type = result->resource;
 	for (int i = first; i < nargs; i++)
 		parse_option(result, pstrdup(args[i]));
 
@@ -191,11 +193,11 @@ hce_spec_args_parse(int nargs, char **args)
 				 errmsg("hcevents.emit() needs an event type"),
 				 errhint("Give the event type as the first argument: hcevents.emit('patient.created'), or use hcevents.attach().")));
 	if (result->always != NULL &&
-		(result->on_insert || result->on_update || result->on_delete ||
-		 result->transitions))
+		(result->resource != of_type || result->on_insert ||
+		 result->on_update || result->on_delete || result->transitions))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an event type cannot be combined with \"insert=\", \"update=\", \"delete=\" or \"transitions=\"")));
+				 errmsg("an event type cannot be combined with \"resource=\", \"insert=\", \"update=\", \"delete=\" or \"transitions=\"")));
 	if (result->always == NULL)
 		hce_spec_check_resource(result->resource);
 	check_event_types(result);

@@ -103,6 +103,7 @@ CREATE TRIGGER bad AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTION hcevents
 CREATE TRIGGER bad AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTION hcevents.emit('person.x', 'colour=red');
 CREATE TRIGGER bad AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTION hcevents.emit('person.x', 'columns=nothing');
 CREATE TRIGGER bad AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTION hcevents.emit('person.x', 'columns=a,,b');
+CREATE TRIGGER bad AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTION hcevents.emit('person.x', 'resource=no "name"');
 CREATE TRIGGER bad AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTION hcevents.emit('person.x', 'insert=created');
 CREATE TRIGGER bad BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION hcevents.emit('person.x');
 CREATE TRIGGER bad AFTER INSERT ON people FOR EACH STATEMENT EXECUTE FUNCTION hcevents.emit('person.x');
