@@ -178,6 +178,21 @@ static Statement drop_mode = {
 	NULL, 1, {TEXTOID}
 };
 
+static Statement insert_gap = {
+	"INSERT INTO hcevents.gap_log (from_lsn, to_lsn, from_time, to_time, cause, events)"
+	" VALUES ($1, $2, $3, pg_catalog.clock_timestamp(),"
+	" 'hcevents.max_parked_size was reached', $4::jsonb) RETURNING id",
+	NULL, 4, {LSNOID, LSNOID, TIMESTAMPTZOID, TEXTOID}
+};
+
+static Statement update_gap = {
+	"UPDATE hcevents.gap_log SET to_lsn = $2,"
+	" to_time = pg_catalog.clock_timestamp(), events = $3::jsonb"
+	" WHERE id = (SELECT g.id FROM hcevents.gap_log AS g WHERE g.id = $1"
+	" AND g.acknowledged_time IS NULL FOR UPDATE SKIP LOCKED)",
+	NULL, 3, {INT8OID, LSNOID, TEXTOID}
+};
+
 static void
 execute(Statement *statement, Datum *values)
 {
@@ -630,44 +645,78 @@ hce_parked_put_mode(const HceParkTopic *park)
 	execute(park->mode == HCE_MODE_DIRECT ? &drop_mode : &put_mode, values);
 }
 
-/* Write the gap of events lost beyond max_parked_size; inside a transaction. */
-void
-hce_parked_put_gap(HceParking *parking)
+/* Counts of lost events by type as the text of a JSON object. */
+static Datum
+lost_events(HceParking *parking, bool with_stored)
 {
-	XLogRecPtr	to = parking->gap_to;
 	StringInfoData counts;
 	ListCell   *cell;
-	char	   *sql;
 
 	initStringInfo(&counts);
+	appendStringInfoChar(&counts, '{');
+	foreach(cell, parking->lost)
+	{
+		HceLostType *lost = lfirst(cell);
+		int64		count = lost->count + (with_stored ? lost->stored : 0);
+
+		if (count == 0)
+			continue;
+		appendStringInfoString(&counts, counts.len > 1 ? ", " : "");
+		escape_json(&counts, text_string(text_datum(lost->event_type,
+													strlen(lost->event_type))));
+		appendStringInfo(&counts, ": " INT64_FORMAT, count);
+	}
+	appendStringInfoChar(&counts, '}');
+	return CStringGetTextDatum(counts.data);
+}
+
+/* Add to the episode's gap; false when that is closed, or about to be. */
+static bool
+extend_gap(HceParking *parking)
+{
+	Datum		values[] = {
+		Int64GetDatum(parking->gap_id),
+		LSNGetDatum(parking->gap_to),
+		lost_events(parking, true)
+	};
+
+	execute(&update_gap, values);
+	return SPI_processed > 0;
+}
+
+/*
+ * Write the events lost beyond max_parked_size that are in no gap yet; inside
+ * the transaction that writes the position which covers them.  A gap that
+ * somebody has acknowledged or deleted, or is acknowledging right now, tells
+ * no more what is lost from here on: then this is another one.  Returns
+ * whether a gap was added.
+ */
+bool
+hce_parked_put_gap(HceParking *parking)
+{
+	bool		extended = parking->gap_id != 0 && extend_gap(parking);
+	ListCell   *cell;
+
+	if (!extended)
+	{
+		Datum		values[] = {
+			LSNGetDatum(parking->gap_from),
+			LSNGetDatum(parking->gap_to),
+			TimestampTzGetDatum(parking->gap_time),
+			lost_events(parking, false)
+		};
+
+		execute(&insert_gap, values);
+		parking->gap_id = DatumGetInt64(column(0, 1, NULL));
+	}
 	foreach(cell, parking->lost)
 	{
 		HceLostType *lost = lfirst(cell);
 
-		appendStringInfoString(&counts, counts.len > 0 ? ", " : "");
-		escape_json(&counts, text_string(text_datum(lost->event_type,
-													strlen(lost->event_type))));
-		appendStringInfo(&counts, ": " INT64_FORMAT, lost->count);
+		lost->stored = lost->count + (extended ? lost->stored : 0);
+		lost->count = 0;
 	}
-	if (parking->gap_id < 0)
-	{
-		sql = psprintf("INSERT INTO hcevents.gap_log (from_lsn, to_lsn, from_time, to_time, cause, events)"
-					   " VALUES ('%X/%X', '%X/%X', %s, pg_catalog.clock_timestamp(),"
-					   " 'hcevents.max_parked_size was reached', %s) RETURNING id",
-					   LSN_FORMAT_ARGS(parking->gap_from), LSN_FORMAT_ARGS(to),
-					   quote_literal_cstr(timestamptz_to_str(parking->gap_time)),
-					   quote_literal_cstr(psprintf("{%s}", counts.data)));
-		if (SPI_execute(sql, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
-			elog(ERROR, "could not write hcevents.gap_log");
-		parking->gap_id = DatumGetInt64(column(0, 1, NULL));
-		return;
-	}
-	sql = psprintf("UPDATE hcevents.gap_log SET to_lsn = '%X/%X',"
-				   " to_time = pg_catalog.clock_timestamp(), events = %s WHERE id = " INT64_FORMAT,
-				   LSN_FORMAT_ARGS(to),
-				   quote_literal_cstr(psprintf("{%s}", counts.data)), parking->gap_id);
-	if (SPI_execute(sql, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not write hcevents.gap_log");
+	return !extended;
 }
 
 /* Take in the rows of hcevents.topic_modes. */

@@ -460,8 +460,8 @@ hce_parking_store(HceRelay *relay)
 		hce_parked_put(parking->buffer, parking->nbuffered);
 	if (parking->gap_to_store)
 	{
-		relay->gaps += parking->gap_id < 0 ? 1 : 0;
-		hce_parked_put_gap(parking);
+		if (hce_parked_put_gap(parking))
+			relay->gaps++;
 	}
 	parking->gap_to_store = false;
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)

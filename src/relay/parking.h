@@ -160,20 +160,23 @@ struct HceParking
 	TimestampTz leaving_since;
 	bool		letters_leave;	/* some become dead letters */
 
-	/* beyond max_parked_size; see parking.c */
-	int64		gap_id;			/* 0 = no loss under way, -1 = not written yet */
-	XLogRecPtr	gap_from;
-	XLogRecPtr	gap_to;
-	TimestampTz gap_time;
-	bool		gap_to_store;
+	/* beyond max_parked_size; see parking_buffer.c */
+	bool		losing;			/* an episode is under way */
+	int64		lost_unsettled; /* lost, and not in the settled prefix yet */
+	int64		gap_id;			/* the episode's row, 0 = none */
 	List	   *lost;			/* of HceLostType */
+	bool		gap_to_store;	/* some of them are in no row yet: */
+	XLogRecPtr	gap_from;		/* the first one's commit */
+	XLogRecPtr	gap_to;			/* the last one's */
+	TimestampTz gap_time;		/* the first one's */
 	List	   *synthetic;		/* of HceRelaySkeleton, for rows read back */
 };
 
 typedef struct HceLostType
 {
 	const char *event_type;
-	int64		count;
+	int64		stored;			/* in the episode's row */
+	int64		count;			/* in no row yet */
 } HceLostType;
 
 /* Numbers of messages that come from the table have this bit. */
@@ -208,6 +211,6 @@ extern bool hce_parked_remain(const char *topic, int64 *events, int64 *bytes);
 extern int	hce_parked_read(HceRelay *relay, HceParkTopic *park,
 							HceParkedKey end);
 extern void hce_parked_put_mode(const HceParkTopic *park);
-extern void hce_parked_put_gap(HceParking *parking);
+extern bool hce_parked_put_gap(HceParking *parking);
 
 #endif							/* HCE_PARKING_H */

@@ -180,6 +180,7 @@ extern HceSettled hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
 								   HcePosition position, TimestampTz commit_time,
 							 const unsigned char *event_id, HceSlice key,
 							 HceSlice headers, HceSlice envelope);
+extern void hce_parking_count_lost(HceRelay *relay, const HceInFlight *event);
 extern void hce_relay_returned(void *arg, uint64 number,
 							   const HceMessage *message);
 extern void hce_parking_turn(HceRelay *relay);
