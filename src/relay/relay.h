@@ -105,6 +105,7 @@ typedef struct HceRelay
 	int64		dead_total;		/* in the store, without those retried */
 	HcePosition last_dead;		/* highest position of one stored here */
 	bool		recount;		/* somebody has changed dead letters or gaps */
+	TimestampTz recount_time;	/* when that was last looked into */
 	TimestampTz dead_look_time; /* when old ones are looked for again */
 	int64		gaps;			/* not acknowledged */
 	HcePosition sent;			/* first event never sent */
