@@ -171,7 +171,7 @@ extern int	hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 							  char *position_text, int epoch,
 							  HcePosition position, HceHeader *headers);
 
-/* parking.c: events that move to a table while Kafka does not take them */
+/* parking*.c: events that move to a table while Kafka does not take them */
 extern void hce_parking_start(HceRelay *relay);
 extern HceParkTopic *hce_parking_topic(HceRelay *relay, const char *name);
 extern void hce_parking_note_type(HceRelay *relay, HceParkTopic *park, int type);
@@ -195,7 +195,7 @@ extern void hce_parking_stored(HceRelay *relay);
 extern void hce_parking_moved(HceRelay *relay, const char *topic, int type,
 							  int64 events, int64 bytes);
 
-/* drain.c: and how they come back */
+/* drain*.c: and how they come back */
 extern bool hce_drain_turn(HceRelay *relay);
 extern void hce_drain_store(HceRelay *relay);
 extern bool hce_drain_delivered(HceRelay *relay, uint64 number);
