@@ -7,7 +7,9 @@
  * rows by hand is seen.  Nothing is said before the transaction has
  * committed, so that a rollback needs nothing, and the relay never looks too
  * early.  A sub-transaction that rolls back may leave a request behind it,
- * which makes the relay look in vain.
+ * which makes the relay look in vain.  So does every COMMIT PREPARED: it may
+ * come from any session, also after a restart of the server, and shared memory
+ * does not remember what was prepared before that.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,21 +27,15 @@
 
 static bool tell_at_commit = false;
 
-/*
- * Set the relay's request flags and wake it.  At a prepared transaction's
- * first half only remember that there is one: its COMMIT PREPARED may come
- * from any session, even after a restart, when the relay counts anyway.
- */
+/* Set the relay's request flags and wake it. */
 static void
-tell(bool prepared)
+tell_relay(void)
 {
 	HceDatabase *db;
 
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	db = hce_shared_find(MyDatabaseId);
-	if (db != NULL && prepared)
-		db->prepared_requests = true;
-	else if (db != NULL)
+	if (db != NULL)
 	{
 		db->recount_requested = true;
 		db->parked_requested = true;
@@ -55,20 +51,17 @@ at_transaction_end(XactEvent event, void *arg)
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
 		return;
-	if (tell_at_commit && event != XACT_EVENT_ABORT && hce_shared != NULL)
-		tell(event == XACT_EVENT_PREPARE);
+	if (tell_at_commit && event == XACT_EVENT_COMMIT && hce_shared != NULL)
+		tell_relay();
 	tell_at_commit = false;
 }
 
-/* COMMIT PREPARED has run in this database: was it one of ours? */
+/* COMMIT PREPARED has run in this database; it may have been one of ours. */
 void
 hce_by_hand_commit_prepared(void)
 {
-	HceDatabase *db = hce_shared != NULL ? hce_shared_find(MyDatabaseId) : NULL;
-
-	/* stays set: there may be more than one */
-	if (db != NULL && db->prepared_requests)
-		tell(false);
+	if (hce_shared != NULL)
+		tell_relay();
 }
 
 /* hcevents.tell_relay(): trigger function, AFTER, FOR EACH STATEMENT. */

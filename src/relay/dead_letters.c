@@ -20,12 +20,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "relay/relay.h"
+#include "relay/statement.h"
 
 /* How often old letters are looked for, and how many are dealt with at once. */
 #define LOOK_INTERVAL_US	(10 * USECS_PER_MINUTE)
@@ -155,30 +155,10 @@ hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter)
 	hce_dead_letter_keep_copy(relay, hce_dead_letter_copy(relay, letter));
 }
 
-static char *
-text_column(uint64 row, int number)
-{
-	char	   *value = SPI_getvalue(SPI_tuptable->vals[row],
-									 SPI_tuptable->tupdesc, number);
-
-	return value != NULL ? value : pstrdup("");
-}
-
 static int64
-int8_column(uint64 row, int number)
+int8_result(uint64 row, int number)
 {
-	bool		isnull;
-
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row],
-									   SPI_tuptable->tupdesc, number, &isnull));
-}
-
-static void
-query(const char *sql, int expected)
-{
-	/* not read-only: what this transaction has written counts */
-	if (SPI_execute(sql, false, 0) != expected)
-		elog(ERROR, "could not execute \"%s\"", sql);
+	return DatumGetInt64(hce_result(row, number, NULL));
 }
 
 /*
@@ -191,7 +171,7 @@ query(const char *sql, int expected)
 static void
 take_changes(HceRelay *relay)
 {
-	query("WITH c AS (DELETE FROM hcevents.counter_changes RETURNING *)"
+	hce_statement_query("WITH c AS (DELETE FROM hcevents.counter_changes RETURNING *)"
 		  " SELECT event_type, topic,"
 		  " pg_catalog.sum(dead)::pg_catalog.int8,"
 		  " pg_catalog.sum(parked)::pg_catalog.int8,"
@@ -200,18 +180,19 @@ take_changes(HceRelay *relay)
 		  " FROM c GROUP BY event_type, topic", SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		int			number = hce_relay_type(relay, text_column(i, 1),
-											text_column(i, 2));
+		const char *event_type = TextDatumGetCString(hce_result(i, 1, NULL));
+		const char *topic = TextDatumGetCString(hce_result(i, 2, NULL));
+		int			number = hce_relay_type(relay, event_type, topic);
 		HceRelayType *type = &relay->types[number];
-		int64		dead = type->settled.dead + int8_column(i, 3);
+		int64		dead = type->settled.dead + int8_result(i, 3);
 
-		type->captured += int8_column(i, 3) + int8_column(i, 4);
+		type->captured += int8_result(i, 3) + int8_result(i, 4);
 		if (dead < 0)
 			type->captured -= dead;
 		type->settled.dead = Max(dead, 0);
-		type->settled.parked += int8_column(i, 4);
-		hce_parking_moved(relay, text_column(i, 2), number, int8_column(i, 5),
-						  int8_column(i, 6));
+		type->settled.parked += int8_result(i, 4);
+		hce_parking_moved(relay, topic, number, int8_result(i, 5),
+						  int8_result(i, 6));
 		type->to_publish = true;
 		type->to_store = true;
 	}
@@ -301,7 +282,7 @@ hce_dead_letters_restore(HceRelay *relay)
 {
 	if (!hce_position_begin())
 		return;
-	query("SELECT FROM hcevents.counter_changes LIMIT 1", SPI_OK_SELECT);
+	hce_statement_query("SELECT FROM hcevents.counter_changes LIMIT 1", SPI_OK_SELECT);
 	relay->recount = SPI_processed > 0 && relay->wal != NULL;
 	relay->dead_total = hce_position_dead_count();
 	relay->gaps = hce_position_gap_count();

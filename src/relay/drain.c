@@ -5,16 +5,11 @@
  *
  * A draining topic's rows are read in order, handed to the producer as the
  * relay would hand over events of the journal, and deleted when Kafka has
- * acknowledged them, in the transaction that writes the next position row.
+ * acknowledged them, in the transaction that writes the next position row
+ * (drain_leave.c).
  * So a crash sends again what was acknowledged since that row was written, or
  * was in flight, with the same event_id and position: the rule for events
  * that never were parked.
- *
- * The deletion decides how an event is counted: who deletes its row counts it.
- * hcevents.forget() may have taken a row that is with Kafka; then it is dead,
- * and its acknowledgement is of no account.  Rows that a transaction which is
- * open has locked are left for the next time, since the relay waits for
- * nobody; until then their topic sends what is behind them from the table.
  *
  * Messages from here have numbers of their own (HCE_DRAIN_NUMBER); the
  * relay's callbacks ask here first.
@@ -86,141 +81,15 @@ forget_done(HceParking *parking)
 		parking->oldest_drained++;
 }
 
-/*
- * A row is to be deleted with the next position row: its event was delivered
- * or, with a letter, is dead.
- */
-static void
-delete_row(HceRelay *relay, const HceParkedEvent *event, HceParkTopic *park,
-		   uint32 bytes, bool resent, HceDeadLetter *letter)
-{
-	HceParking *parking = relay->parking;
-	HceLeaving *row;
-
-	if (parking->nleaving == parking->leaving_capacity)
-	{
-		parking->leaving_capacity = Max(1024, parking->leaving_capacity * 2);
-		parking->leaving = parking->leaving == NULL ?
-			MemoryContextAlloc(relay->context,
-							   parking->leaving_capacity * sizeof(HceLeaving)) :
-			repalloc_huge(parking->leaving,
-						  parking->leaving_capacity * sizeof(HceLeaving));
-	}
-	if (parking->nleaving == parking->nheld)
-		parking->leaving_since = relay->poll_time;
-	row = &parking->leaving[parking->nleaving++];
-	row->key = event->key;
-	row->park = park;
-	row->type = event->skeleton->type;
-	row->bytes = bytes;
-	row->commit_time = event->commit_time;
-	row->settled_time = relay->poll_time;
-	row->letter = letter;
-	row->resent = resent;
-	row->fate = HCE_ROW_DELETED;
-	parking->letters_leave |= letter != NULL;
-	park->leaving++;
-	park->rows--;
-	park->bytes -= bytes + HCE_PARKED_OVERHEAD;
-	park->to_store = true;
-}
-
 /* A row that was sent is delivered, or dead. */
 static void
 settle_row(HceRelay *relay, HceDrained *drained, HceDeadLetter *letter)
 {
-	delete_row(relay, &drained->event, drained->park, drained->bytes,
+	hce_drain_leave(relay, &drained->event, drained->park, drained->bytes,
 			   drained->resent, letter);
 	drained->done = true;
 	drained->park->draining--;
 	forget_done(relay->parking);
-}
-
-/* A row was deleted: count its event. */
-static void
-count_row(HceRelay *relay, const HceLeaving *row)
-{
-	HceRelayType *type = &relay->types[row->type];
-
-	type->settled.parked--;
-	if (row->resent)
-		type->settled.redelivered++;
-	type->to_publish = type->to_store = true;
-	if (row->letter == NULL)
-		hce_relay_count_delivered(relay, type, row->bytes, row->commit_time,
-								  row->settled_time);
-	else
-	{
-		type->settled.dead++;
-		hce_dead_letter_keep_copy(relay, row->letter);
-	}
-}
-
-/* Somebody else has deleted a row, and counted it, also in its topic. */
-static void
-forget_row(const HceLeaving *row)
-{
-	row->park->rows++;
-	row->park->bytes += row->bytes + HCE_PARKED_OVERHEAD;
-	if (row->letter != NULL)
-		MemoryContextDelete(row->letter->context);
-}
-
-/*
- * Delete the rows that are to leave, inside the transaction that writes the
- * position row, before dead letters and counters.
- */
-void
-hce_drain_store(HceRelay *relay)
-{
-	HceParking *parking = relay->parking;
-	int			held = 0;
-
-	if (parking->nleaving == 0)
-		return;
-	hce_parked_delete(parking->leaving, parking->nleaving);
-	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
-		park->leaving = park->held = 0;
-	for (int i = 0; i < parking->nleaving; i++)
-	{
-		HceLeaving *row = &parking->leaving[i];
-
-		if (row->fate == HCE_ROW_DELETED)
-			count_row(relay, row);
-		else if (row->fate == HCE_ROW_GONE)
-			forget_row(row);
-		else
-		{
-			row->park->leaving++;
-			row->park->held++;
-			parking->leaving[held++] = *row;
-		}
-	}
-	if (held > 0 && parking->nheld == 0)
-		ereport(LOG,
-				errmsg("%d delivered events stay in hcevents.parked_store of database \"%s\" for now: other transactions have locked them",
-					   held, relay->database));
-	parking->nleaving = parking->nheld = held;
-	parking->leaving_since = relay->poll_time;
-	parking->letters_leave = false;
-}
-
-/* Whether a row is to be deleted, so that it must not be sent again. */
-bool
-hce_drain_leaves(const HceRelay *relay, HceParkedKey key)
-{
-	const HceParking *parking = relay->parking;
-
-	for (int i = 0; i < parking->nleaving; i++)
-	{
-		const HceParkedKey *leaves = &parking->leaving[i].key;
-
-		if (leaves->position.lsn == key.position.lsn &&
-			leaves->position.index == key.position.index &&
-			leaves->epoch == key.epoch)
-			return true;
-	}
-	return false;
 }
 
 /* A parked event is a dead letter; "message" is what was, or would be, sent. */
@@ -353,7 +222,7 @@ send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 	if (result == HCE_SENT)
 		register_row(relay, park, event);
 	else if (result == HCE_SEND_NEVER)
-		delete_row(relay, event, park,
+		hce_drain_leave(relay, event, park,
 				   event->envelope.len + event->message_key.len, false,
 				   bury(relay, event, &message, "invalid_topic",
 						psprintf("\"%s\" is no topic name that Kafka accepts",

@@ -44,13 +44,6 @@
  * moment of a write; so when few rows are left, its newer events wait in the
  * journal for at most CLOSING_US ("closing").
  *
- * hcevents.pause() of one event type pauses each topic that carries it: other
- * types on that topic wait with it, since order within a topic is promised.
- * Its events are parked at once, so that other topics go on.  Which types a
- * topic carries is learned from what is read, of the journal and of the table,
- * before any of it is sent: settings give a type another topic, or several.  A
- * pause of everything leaves events in the WAL until the limit.
- *
  * Beyond max_parked_size the newest events are lost, as one gap an episode.
  *
  *-------------------------------------------------------------------------
@@ -74,17 +67,9 @@
  */
 #define SILENCE_US			(20 * USECS_PER_SEC)
 
-/* When the buffer of events to be parked is written. */
-#define BUFFER_US			(100 * 1000)
-
-/* When deletions are written. */
-#define DELETE_EVENTS		10000
-#define DELETE_US			USECS_PER_SEC
-
 /* The end of draining, see above. */
 #define CLOSING_ROWS		2000
 #define CLOSING_US			(2 * USECS_PER_SEC)
-#define CHECK_US			(20 * 1000)
 
 /* How long a topic that failed while it drained is left alone. */
 #define RETRY_US			USECS_PER_SEC
@@ -146,64 +131,6 @@ hce_parking_set_mode(HceRelay *relay, HceParkTopic *park, HceTopicMode mode,
 				   "sent directly", reason),
 			mode == HCE_MODE_PARKING ?
 			errhint("They are kept in the database, and sent in order when the topic takes events again.") : 0);
-}
-
-/* Whether hcevents.pause() of this type is in force. */
-static bool
-is_paused(const HceRelay *relay, int type)
-{
-	ListCell   *cell;
-
-	foreach(cell, relay->parking->paused_types)
-	{
-		if (strcmp(lfirst(cell), relay->types[type].event_type) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* A topic carries events of a type. */
-void
-hce_parking_note_type(HceRelay *relay, HceParkTopic *park, int type)
-{
-	MemoryContext old = MemoryContextSwitchTo(relay->context);
-
-	park->types = list_append_unique_int(park->types, type);
-	park->paused |= is_paused(relay, type);
-	MemoryContextSwitchTo(old);
-}
-
-/* hcevents.pauses has changed. */
-void
-hce_parking_note_pauses(HceRelay *relay)
-{
-	for (HceParkTopic *park = relay->parking->topics; park != NULL; park = park->next)
-	{
-		ListCell   *cell;
-
-		park->paused = false;
-		foreach(cell, park->types)
-			park->paused |= is_paused(relay, lfirst_int(cell));
-	}
-}
-
-/*
- * What the counters tell of topics whose rows were not read yet: a paused one
- * then need not drain until the first row of the paused type.  Only a hint:
- * newer events may go to another topic.
- */
-static void
-guess_types(HceRelay *relay)
-{
-	for (int i = 0; i < relay->ntypes; i++)
-	{
-		HceParkTopic *park = relay->parking->topics;
-
-		while (park != NULL && strcmp(park->name, relay->types[i].settled.topic) != 0)
-			park = park->next;
-		if (park != NULL && park->rows > 0)
-			hce_parking_note_type(relay, park, i);
-	}
 }
 
 /* Whether events of a topic are to be parked. */
@@ -353,149 +280,6 @@ hce_parking_stopped(const HceRelay *relay)
 		!relay->parking->backlog;
 }
 
-/* hcevents.pause() of everything: the reason, or NULL. */
-const char *
-hce_parking_paused(const HceRelay *relay)
-{
-	return relay->parking->paused ? relay->parking->pause_reason : NULL;
-}
-
-/* Whether events that count as parked are not in the table yet. */
-bool
-hce_parking_unstored(const HceRelay *relay)
-{
-	return relay->parking->nbuffered > 0 || relay->parking->gap_to_store;
-}
-
-/* A draining topic that seems to have no row left. */
-static bool
-seems_drained(const HceParkTopic *park)
-{
-	return park->mode == HCE_MODE_DRAINING && park->draining == 0 &&
-		park->held == 0 && park->buffered == 0 && park->next_row == park->nread && park->read_empty;
-}
-
-/* Whether the position row should be written because of us. */
-bool
-hce_parking_store_due(HceRelay *relay, TimestampTz now)
-{
-	HceParking *parking = relay->parking;
-
-	if (parking->mode_changed || parking->letters_leave || !hce_parking_room(relay) ||
-		(hce_parking_unstored(relay) && now - parking->buffered_since >= BUFFER_US) ||
-		parking->nleaving - parking->nheld >= DELETE_EVENTS ||
-		(parking->nleaving > 0 && now - parking->leaving_since >= DELETE_US))
-		return true;
-	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
-	{
-		if (park->mode == HCE_MODE_DRAINING &&
-			((park->closing && park->buffered > 0) ||
-			 (park->rewound && park->leaving > park->held) ||
-			 (seems_drained(park) && now - park->checked >= CHECK_US)))
-			return true;
-	}
-	return false;
-}
-
-/* Back to direct if the table has no row of the topic; in the transaction. */
-static void
-end_draining(HceRelay *relay, HceParkTopic *park)
-{
-	int64		events;
-	int64		bytes;
-
-	park->checked = relay->poll_time;
-	if (hce_parked_remain(park->name, &events, &bytes))
-	{
-		/* not covered by the position before, or somebody added it */
-		hce_drain_rewind(park);
-		return;
-	}
-	/* zero, when what others have moved is added too (hce_parking_moved) */
-	park->rows = -events;
-	park->bytes = -bytes;
-	hce_parking_set_mode(relay, park, HCE_MODE_DIRECT, "all parked events are delivered");
-}
-
-/*
- * Rows of a topic were moved by hand: "events" and "bytes" are what its table
- * has more, or less.  Inside the transaction of hce_parking_store(), before
- * it.  Exact, whether the relay has read these rows meanwhile or not; to count
- * the table instead would read all of it for each call of a function.
- */
-void
-hce_parking_moved(HceRelay *relay, const char *topic, int type, int64 events,
-				  int64 bytes)
-{
-	HceParkTopic *park;
-
-	if (events == 0 && bytes == 0)
-		return;
-	park = hce_parking_topic(relay, topic);
-	hce_parking_note_type(relay, park, type);
-	park->rows += events;
-	park->bytes += bytes;
-	park->joined |= events > 0;
-	park->to_store = true;
-}
-
-/* A topic that is sent to directly has rows: drain them. */
-static void
-drain_joined(HceRelay *relay, HceParkTopic *park)
-{
-	park->joined = false;
-	if (park->mode == HCE_MODE_DIRECT && hce_parked_exist(park->name))
-		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING,
-							 "parked events to send again");
-}
-
-/*
- * Write what belongs to the position row; inside its transaction.  Should
- * that fail the relay ends, so memory may run ahead of the tables here.
- */
-void
-hce_parking_store(HceRelay *relay)
-{
-	HceParking *parking = relay->parking;
-
-	if (parking->nbuffered > 0)
-		hce_parked_put(parking->buffer, parking->nbuffered);
-	if (parking->gap_to_store)
-	{
-		relay->gaps += parking->gap_id < 0 ? 1 : 0;
-		hce_parked_put_gap(parking);
-	}
-	parking->gap_to_store = false;
-	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
-	{
-		if (park->joined)
-			drain_joined(relay, park);
-		if (seems_drained(park))
-			end_draining(relay, park);
-		if (park->to_store)
-			hce_parked_put_mode(park);
-		park->to_store = false;
-	}
-	parking->mode_changed = false;
-}
-
-/* That transaction has committed. */
-void
-hce_parking_stored(HceRelay *relay)
-{
-	HceParking *parking = relay->parking;
-
-	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
-	{
-		if (park->rows > park->draining)
-			park->read_empty = false;
-		park->buffered = 0;
-	}
-	parking->nbuffered = 0;
-	parking->buffered_bytes = 0;
-	MemoryContextReset(parking->buffer_context);
-}
-
 /* Obey hcevents.pause(), resume() and retry_dead_letters(). */
 void
 hce_parking_serve(HceRelay *relay)
@@ -520,10 +304,7 @@ hce_parking_serve(HceRelay *relay)
 		return;
 	}
 	if (pauses)
-	{
-		hce_parked_load_pauses(relay);
 		hce_parking_note_pauses(relay);
-	}
 	if (parked)
 		hce_drain_drop_unsent(relay);
 }
@@ -541,8 +322,7 @@ hce_parking_start(HceRelay *relay)
 	if (relay->wal == NULL)
 		return;
 	hce_parked_load(relay);
-	hce_parked_load_pauses(relay);
-	guess_types(relay);
+	hce_parking_start_pauses(relay);
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 	{
 		if (park->topic != NULL)

@@ -3,8 +3,8 @@
  * parking.h
  *		Parking: undelivered events move from the journal to a table.
  *
- * What parking.c (which topics park), drain.c (how they come back) and
- * parked_store.c (the tables) share.
+ * What the files of parking share: parking*.c (which topics park), drain*.c
+ * (how their events come back) and parked_*.c (the tables).
  *
  *-------------------------------------------------------------------------
  */
@@ -112,7 +112,7 @@ typedef struct HceLeaving
 	uint32		bytes;			/* of key and envelope */
 	TimestampTz commit_time;
 	TimestampTz settled_time;
-	struct HceDeadLetter *letter;	/* NULL: it was delivered */
+	HceDeadLetter *letter;		/* NULL: it was delivered */
 	bool		resent;
 	HceRowFate	fate;			/* HCE_ROW_HELD: so it was last time */
 } HceLeaving;
@@ -152,7 +152,7 @@ struct HceParking
 	uint64		oldest_drained;
 	uint64		next_drained;
 
-	/* rows that are deleted with the next position row; see drain.c */
+	/* rows that are deleted with the next position row; see drain_leave.c */
 	HceLeaving *leaving;
 	int			nleaving;
 	int			nheld;			/* of them, locked by others */
@@ -160,20 +160,23 @@ struct HceParking
 	TimestampTz leaving_since;
 	bool		letters_leave;	/* some become dead letters */
 
-	/* beyond max_parked_size; see parking.c */
-	int64		gap_id;			/* 0 = no loss under way, -1 = not written yet */
-	XLogRecPtr	gap_from;
-	XLogRecPtr	gap_to;
-	TimestampTz gap_time;
-	bool		gap_to_store;
+	/* beyond max_parked_size; see parking_buffer.c */
+	bool		losing;			/* an episode is under way */
+	int64		lost_unsettled; /* lost, and not in the settled prefix yet */
+	int64		gap_id;			/* the episode's row, 0 = none */
 	List	   *lost;			/* of HceLostType */
+	bool		gap_to_store;	/* some of them are in no row yet: */
+	XLogRecPtr	gap_from;		/* the first one's commit */
+	XLogRecPtr	gap_to;			/* the last one's */
+	TimestampTz gap_time;		/* the first one's */
 	List	   *synthetic;		/* of HceRelaySkeleton, for rows read back */
 };
 
 typedef struct HceLostType
 {
 	const char *event_type;
-	int64		count;
+	int64		stored;			/* in the episode's row */
+	int64		count;			/* in no row yet */
 } HceLostType;
 
 /* Numbers of messages that come from the table have this bit. */
@@ -184,6 +187,9 @@ typedef struct HceLostType
 extern const char *hce_topic_mode_name(HceTopicMode mode);
 extern void hce_parking_set_mode(HceRelay *relay, HceParkTopic *park,
 								 HceTopicMode mode, const char *reason);
+
+/* parking_pauses.c */
+extern void hce_parking_start_pauses(HceRelay *relay);
 extern void hce_parking_note_pauses(HceRelay *relay);
 
 /* parking_backlog.c */
@@ -193,22 +199,32 @@ extern void hce_parking_look_at_wal(HceRelay *relay, TimestampTz now);
 /* drain.c */
 extern void hce_drain_rewind(HceParkTopic *park);
 extern void hce_drain_drop_unsent(HceRelay *relay);
+
+/* drain_leave.c */
+extern void hce_drain_leave(HceRelay *relay, const HceParkedEvent *event,
+							HceParkTopic *park, uint32 bytes, bool resent,
+							HceDeadLetter *letter);
 extern bool hce_drain_leaves(const HceRelay *relay, HceParkedKey key);
 
-/* parked_store.c */
+/* parked_start.c */
 extern void hce_parked_load(HceRelay *relay);
 extern void hce_parked_begin_epoch(int former, const HceStoredPosition *position);
 extern void hce_parked_count_kept(int former, HcePosition settled,
 								  const HceStoredPosition *position);
-extern void hce_parked_load_pauses(HceRelay *relay);
+extern void hce_parked_forget_all(void);
+
+/* parked_rows.c */
 extern void hce_parked_put(const HceParkedEvent *events, int count);
 extern void hce_parked_delete(HceLeaving *rows, int count);
-extern void hce_parked_forget_all(void);
 extern bool hce_parked_exist(const char *topic);
 extern bool hce_parked_remain(const char *topic, int64 *events, int64 *bytes);
+
+/* parked_read.c */
 extern int	hce_parked_read(HceRelay *relay, HceParkTopic *park,
 							HceParkedKey end);
+
+/* parked_modes.c */
 extern void hce_parked_put_mode(const HceParkTopic *park);
-extern void hce_parked_put_gap(HceParking *parking);
+extern bool hce_parked_put_gap(HceParking *parking);
 
 #endif							/* HCE_PARKING_H */

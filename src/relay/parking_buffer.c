@@ -5,7 +5,9 @@
  *
  * Keeps copies of the events that are parked until the next position row is
  * written with them, and counts those that are lost because the table has
- * reached hcevents.max_parked_size.
+ * reached hcevents.max_parked_size.  A lost event is written into its gap with
+ * the position that covers it: until then a crash has it read again, and it
+ * may find a place.
  *
  *-------------------------------------------------------------------------
  */
@@ -96,55 +98,82 @@ parked_too_much(HceRelay *relay)
 		return false;
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 		bytes += park->bytes;
-	if (parking->gap_id == 0)
+	if (!parking->losing)
 		return bytes >= limit;
 	if (bytes >= limit / 10 * 9)
 		return true;
 	ereport(LOG,
 			errmsg("events of database \"%s\" can be parked again", relay->database));
-	parking->gap_id = 0;
-	list_free_deep(parking->lost);
-	parking->lost = NIL;
+	parking->losing = false;
 	return false;
 }
 
-/* An event that cannot be parked is lost: count it in the episode's gap. */
+/* An event that cannot be parked is lost, unless a crash comes first. */
 static void
-lose_event(HceRelay *relay, HceRelaySkeleton *skeleton, HcePosition position,
-		   TimestampTz commit_time)
+lose_event(HceRelay *relay)
+{
+	HceParking *parking = relay->parking;
+
+	if (!parking->losing)
+	{
+		/* one gap an episode; two that overlap share theirs */
+		if (parking->lost_unsettled == 0 && !parking->gap_to_store)
+		{
+			parking->gap_id = 0;
+			list_free_deep(parking->lost);
+			parking->lost = NIL;
+		}
+		parking->losing = true;
+		ereport(WARNING,
+				errmsg("events of database \"%s\" are lost: hcevents.max_parked_size is reached",
+					   relay->database),
+				errhint("See hcevents.gaps for what is lost. Let Kafka take events again, or increase hcevents.max_parked_size."));
+	}
+	parking->lost_unsettled++;
+}
+
+/* The count of a type in the episode's gap, made when new. */
+static HceLostType *
+lost_type(HceRelay *relay, const char *event_type)
 {
 	HceParking *parking = relay->parking;
 	HceLostType *lost;
 	ListCell   *cell;
 	MemoryContext old;
 
-	parking->gap_to_store = true;
-	parking->gap_to = position.lsn;
-	if (parking->gap_id == 0)
-	{
-		parking->gap_id = -1;
-		parking->gap_from = position.lsn;
-		parking->gap_time = commit_time;
-		ereport(WARNING,
-				errmsg("events of database \"%s\" are lost: hcevents.max_parked_size is reached",
-					   relay->database),
-				errhint("See hcevents.gaps for what is lost. Let Kafka take events again, or increase hcevents.max_parked_size."));
-	}
 	foreach(cell, parking->lost)
 	{
 		lost = lfirst(cell);
-		if (strcmp(lost->event_type, skeleton->event_type) == 0)
-		{
-			lost->count++;
-			return;
-		}
+		if (strcmp(lost->event_type, event_type) == 0)
+			return lost;
 	}
 	old = MemoryContextSwitchTo(relay->context);
-	lost = palloc(sizeof(HceLostType));
-	lost->event_type = skeleton->event_type;
-	lost->count = 1;
+	lost = palloc0(sizeof(HceLostType));
+	lost->event_type = event_type;
 	parking->lost = lappend(parking->lost, lost);
 	MemoryContextSwitchTo(old);
+	return lost;
+}
+
+/*
+ * A lost event has joined the settled prefix: the next position row covers
+ * it, so count it in the gap that is written with that row.
+ */
+void
+hce_parking_count_lost(HceRelay *relay, const HceInFlight *event)
+{
+	HceParking *parking = relay->parking;
+	const HceRelaySkeleton *skeleton = event->skeleton;
+
+	parking->lost_unsettled--;
+	lost_type(relay, skeleton->event_type)->count++;
+	if (!parking->gap_to_store)
+	{
+		parking->gap_from = event->position.lsn;
+		parking->gap_time = event->commit_time;
+	}
+	parking->gap_to = event->position.lsn;
+	parking->gap_to_store = true;
 }
 
 /*
@@ -162,7 +191,7 @@ hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
 		return HCE_UNSETTLED;
 	if (parked_too_much(relay))
 	{
-		lose_event(relay, skeleton, position, commit_time);
+		lose_event(relay);
 		return HCE_LOST;
 	}
 	buffer_event(relay, skeleton, position, commit_time, event_id, key, headers,

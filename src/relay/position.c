@@ -22,7 +22,6 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -38,22 +37,12 @@
 #include "utils/uuid.h"
 
 #include "relay/position.h"
-
-#define MAX_PARAMETERS 17
+#include "relay/statement.h"
 
 /* How often a lock that is not free is tried. */
 #define LOCK_POLL_MS	20
 
-/* A statement that is prepared at its first use and kept for the process. */
-typedef struct Statement
-{
-	const char *sql;
-	SPIPlanPtr	plan;			/* NULL until the first use */
-	int			nargs;
-	Oid			types[MAX_PARAMETERS];
-} Statement;
-
-static Statement update_position = {
+static HceStatement update_position = {
 	"UPDATE hcevents.position SET system_identifier = $1, database_oid = $2,"
 	" timeline = $3, epoch = $4, commit_lsn = $5, event_index = $6,"
 	" sent_lsn = $7, sent_index = $8, restart_lsn = $9, written = $10,"
@@ -63,7 +52,7 @@ static Statement update_position = {
 	LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 };
 
-static Statement upsert_counters = {
+static HceStatement upsert_counters = {
 	"INSERT INTO hcevents.counters AS c VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 	" ON CONFLICT (event_type) DO UPDATE SET topic = $2, delivered = $3,"
 	" dead = $4, redelivered = $5, bytes = $6, latency = $7,"
@@ -77,7 +66,7 @@ static Statement upsert_counters = {
  * An event that is sent again after a crash may become the dead letter that
  * it is already: nothing changes then.  One that was retried has failed again.
  */
-static Statement insert_dead = {
+static HceStatement insert_dead = {
 	"INSERT INTO hcevents.dead_letter_store AS d (event_id, event_type, topic,"
 	" source_schema, source_table, key, headers, reason, error, envelope, size,"
 	" timeline, epoch, commit_lsn, event_index, commit_time,"
@@ -97,7 +86,7 @@ static Statement insert_dead = {
 	TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-static Statement insert_gap = {
+static HceStatement insert_gap = {
 	"INSERT INTO hcevents.gap_log (from_lsn, to_lsn, from_time, to_time, cause)"
 	" VALUES ($1, $2, $3, $4, $5)",
 	NULL, 5,
@@ -174,43 +163,11 @@ hce_position_commit(void)
 	return XactLastCommitEnd;
 }
 
-static void
-execute(Statement *statement, Datum *values, const char *nulls)
-{
-	int			result;
-
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->nargs,
-									   statement->types);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\"", statement->sql);
-		SPI_keepplan(plan);
-		statement->plan = plan;
-	}
-	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
-	if (result < 0)
-		elog(ERROR, "could not execute \"%s\": %s", statement->sql,
-			 SPI_result_code_string(result));
-}
-
-static Datum
-column(int row, int number, bool *isnull)
-{
-	bool		unused;
-
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number,
-						 isnull != NULL ? isnull : &unused);
-}
-
 static int64
 query_count(const char *sql)
 {
-	/* not read-only: what this transaction has written counts */
-	if (SPI_execute(sql, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not execute \"%s\"", sql);
-	return DatumGetInt64(column(0, 1, NULL));
+	hce_statement_query(sql, SPI_OK_SELECT);
+	return DatumGetInt64(hce_result(0, 1, NULL));
 }
 
 /* Read the position row, in a transaction of its own. */
@@ -227,27 +184,27 @@ hce_position_load(HceStoredPosition *position)
 				errcode(ERRCODE_DATA_CORRUPTED),
 				errmsg("hcevents.position has no row"),
 				errhint("Drop the extension and create it again; undelivered events are lost."));
-	position->system_identifier = (uint64) DatumGetInt64(column(0, 1, NULL));
-	position->database_oid = DatumGetObjectId(column(0, 2, NULL));
-	position->timeline = (TimeLineID) DatumGetInt32(column(0, 3, NULL));
-	position->epoch = DatumGetInt32(column(0, 4, NULL));
-	position->settled.lsn = DatumGetLSN(column(0, 5, NULL));
-	position->settled.index = (uint32) DatumGetInt64(column(0, 6, NULL));
-	position->sent.lsn = DatumGetLSN(column(0, 7, NULL));
-	position->sent.index = (uint32) DatumGetInt64(column(0, 8, NULL));
-	position->restart_lsn = DatumGetLSN(column(0, 9, NULL));
-	position->written = DatumGetTimestampTz(column(0, 10, NULL));
-	position->stats_reset = DatumGetTimestampTz(column(0, 11, NULL));
-	position->home = DatumGetInt64(column(0, 12, NULL));
+	position->system_identifier = (uint64) DatumGetInt64(hce_result(0, 1, NULL));
+	position->database_oid = DatumGetObjectId(hce_result(0, 2, NULL));
+	position->timeline = (TimeLineID) DatumGetInt32(hce_result(0, 3, NULL));
+	position->epoch = DatumGetInt32(hce_result(0, 4, NULL));
+	position->settled.lsn = DatumGetLSN(hce_result(0, 5, NULL));
+	position->settled.index = (uint32) DatumGetInt64(hce_result(0, 6, NULL));
+	position->sent.lsn = DatumGetLSN(hce_result(0, 7, NULL));
+	position->sent.index = (uint32) DatumGetInt64(hce_result(0, 8, NULL));
+	position->restart_lsn = DatumGetLSN(hce_result(0, 9, NULL));
+	position->written = DatumGetTimestampTz(hce_result(0, 10, NULL));
+	position->stats_reset = DatumGetTimestampTz(hce_result(0, 11, NULL));
+	position->home = DatumGetInt64(hce_result(0, 12, NULL));
 	hce_position_commit();
 	return HCE_LOADED;
 }
 
 static TimestampTz
-column_time(int row, int number)
+column_time(uint64 row, int number)
 {
 	bool		isnull;
-	Datum		value = column(row, number, &isnull);
+	Datum		value = hce_result(row, number, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
@@ -259,10 +216,9 @@ hce_position_load_counters(void (*take) (const HceStoredCounters *, void *),
 {
 	if (!hce_position_begin())
 		return;
-	if (SPI_execute("SELECT event_type, topic, delivered, dead, redelivered,"
-					" bytes, latency, last_captured_time, last_delivered_time, parked"
-					" FROM hcevents.counters", true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read hcevents.counters");
+	hce_statement_query("SELECT event_type, topic, delivered, dead, redelivered,"
+						" bytes, latency, last_captured_time, last_delivered_time, parked"
+						" FROM hcevents.counters", SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HceStoredCounters counters;
@@ -270,20 +226,20 @@ hce_position_load_counters(void (*take) (const HceStoredCounters *, void *),
 		int			nbuckets;
 
 		memset(&counters, 0, sizeof(counters));
-		counters.event_type = TextDatumGetCString(column((int) i, 1, NULL));
-		counters.topic = TextDatumGetCString(column((int) i, 2, NULL));
-		counters.delivered = DatumGetInt64(column((int) i, 3, NULL));
-		counters.dead = DatumGetInt64(column((int) i, 4, NULL));
-		counters.redelivered = DatumGetInt64(column((int) i, 5, NULL));
-		counters.bytes = DatumGetInt64(column((int) i, 6, NULL));
-		deconstruct_array(DatumGetArrayTypeP(column((int) i, 7, NULL)), INT8OID,
+		counters.event_type = TextDatumGetCString(hce_result(i, 1, NULL));
+		counters.topic = TextDatumGetCString(hce_result(i, 2, NULL));
+		counters.delivered = DatumGetInt64(hce_result(i, 3, NULL));
+		counters.dead = DatumGetInt64(hce_result(i, 4, NULL));
+		counters.redelivered = DatumGetInt64(hce_result(i, 5, NULL));
+		counters.bytes = DatumGetInt64(hce_result(i, 6, NULL));
+		deconstruct_array(DatumGetArrayTypeP(hce_result(i, 7, NULL)), INT8OID,
 						  sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
 						  &latency, NULL, &nbuckets);
 		for (int b = 0; b < Min(nbuckets, HCE_BUCKETS); b++)
 			counters.latency[b] = DatumGetInt64(latency[b]);
-		counters.last_captured = column_time((int) i, 8);
-		counters.last_delivered = column_time((int) i, 9);
-		counters.parked = DatumGetInt64(column((int) i, 10, NULL));
+		counters.last_captured = column_time(i, 8);
+		counters.last_delivered = column_time(i, 9);
+		counters.parked = DatumGetInt64(hce_result(i, 10, NULL));
 		take(&counters, arg);
 	}
 	hce_position_commit();
@@ -326,7 +282,7 @@ hce_position_put(const HceStoredPosition *position)
 		Int64GetDatum(position->home)
 	};
 
-	execute(&update_position, values, NULL);
+	hce_statement_run(&update_position, values, NULL);
 	if (SPI_processed != 1)
 		elog(ERROR, "hcevents.position has no row");
 }
@@ -356,7 +312,7 @@ hce_position_put_counters(const HceStoredCounters *counters)
 		nulls[7] = 'n';
 	if (counters->last_delivered == 0)
 		nulls[8] = 'n';
-	execute(&upsert_counters, values, nulls);
+	hce_statement_run(&upsert_counters, values, nulls);
 }
 
 /* Set a text parameter, which is UTF-8 like all in the journal, or NULL. */
@@ -364,7 +320,7 @@ static void
 set_text(Datum *values, char *nulls, int i, const char *value)
 {
 	if (value != NULL)
-		values[i] = CStringGetTextDatum(pg_any_to_server(value, strlen(value), PG_UTF8));
+		values[i] = hce_text_datum(value, strlen(value));
 	else
 		nulls[i] = 'n';
 }
@@ -382,9 +338,7 @@ set_texts(Datum *values, char *nulls, int i, char **texts, int count)
 	}
 	elements = palloc(count * sizeof(Datum));
 	for (int n = 0; n < count; n++)
-		elements[n] = CStringGetTextDatum(pg_any_to_server(texts[n],
-														   strlen(texts[n]),
-														   PG_UTF8));
+		elements[n] = hce_text_datum(texts[n], strlen(texts[n]));
 	values[i] = PointerGetDatum(construct_array(elements, count, TEXTOID, -1,
 												false, TYPALIGN_INT));
 }
@@ -413,7 +367,7 @@ hce_position_put_dead(const HceDeadLetter *letter)
 	values[14] = Int64GetDatum(letter->position.index);
 	values[15] = TimestampTzGetDatum(letter->commit_time);
 	values[16] = TimestampTzGetDatum(GetCurrentTimestamp());
-	execute(&insert_dead, values, nulls);
+	hce_statement_run(&insert_dead, values, nulls);
 	return SPI_processed > 0;
 }
 
@@ -429,12 +383,11 @@ hce_position_put_gap(XLogRecPtr from, XLogRecPtr to, TimestampTz from_time,
 		CStringGetTextDatum(cause)
 	};
 
-	execute(&insert_gap, values, NULL);
+	hce_statement_run(&insert_gap, values, NULL);
 }
 
 void
 hce_position_clear_counters(void)
 {
-	if (SPI_execute("DELETE FROM hcevents.counters", false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not clear hcevents.counters");
+	hce_statement_query("DELETE FROM hcevents.counters", SPI_OK_DELETE);
 }

@@ -40,6 +40,9 @@
 #define VISIBLE_WAIT	1		/* a commit is not visible yet */
 #define PARKING_WAIT	20		/* parked events are to be written */
 
+/* Each COMMIT PREPARED asks for a recount, and there may be many. */
+#define RECOUNT_US		(100 * 1000)
+
 /*
  * Grouping.  At low rates each commit wakes the relay and its events leave at
  * once.  When commits follow each other faster than NAP_BELOW_US, a wake-up
@@ -266,8 +269,10 @@ serve_requests(HceRelay *relay)
 		stop(relay, HCE_EXIT_RESTART);
 
 	hce_parking_serve(relay);
-	if (my_database->recount_requested)
+	if (my_database->recount_requested &&
+		relay->poll_time - relay->recount_time >= RECOUNT_US)
 	{
+		relay->recount_time = relay->poll_time;
 		LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 		my_database->recount_requested = false;
 		LWLockRelease(hce_shared->lock);

@@ -109,6 +109,7 @@ typedef struct HceRelay
 	int64		dead_total;		/* in the store, without those retried */
 	HcePosition last_dead;		/* highest position of one stored here */
 	bool		recount;		/* somebody has changed dead letters or gaps */
+	TimestampTz recount_time;	/* when that was last looked into */
 	TimestampTz dead_look_time; /* when old ones are looked for again */
 	int64		gaps;			/* not acknowledged */
 	HcePosition sent;			/* first event never sent */
@@ -175,7 +176,7 @@ extern int	hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 							  char *position_text, int epoch,
 							  HcePosition position, HceHeader *headers);
 
-/* parking.c: events that move to a table while Kafka does not take them */
+/* parking*.c: events that move to a table while Kafka does not take them */
 extern void hce_parking_start(HceRelay *relay);
 extern HceParkTopic *hce_parking_topic(HceRelay *relay, const char *name);
 extern void hce_parking_note_type(HceRelay *relay, HceParkTopic *park, int type);
@@ -185,6 +186,7 @@ extern HceSettled hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
 								   HcePosition position, TimestampTz commit_time,
 							 const unsigned char *event_id, HceSlice key,
 							 HceSlice headers, HceSlice envelope);
+extern void hce_parking_count_lost(HceRelay *relay, const HceInFlight *event);
 extern void hce_relay_returned(void *arg, uint64 number,
 							   const HceMessage *message);
 extern void hce_parking_turn(HceRelay *relay);
@@ -198,7 +200,7 @@ extern void hce_parking_stored(HceRelay *relay);
 extern void hce_parking_moved(HceRelay *relay, const char *topic, int type,
 							  int64 events, int64 bytes);
 
-/* drain.c: and how they come back */
+/* drain*.c: and how they come back */
 extern bool hce_drain_turn(HceRelay *relay);
 extern void hce_drain_store(HceRelay *relay);
 extern bool hce_drain_delivered(HceRelay *relay, uint64 number);

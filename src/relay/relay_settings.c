@@ -124,7 +124,7 @@ hce_relay_settings_override(const char *name)
 		{"idle_in_transaction_session_timeout", "0"},
 		{"zero_damaged_pages", "off"},
 		{"session_replication_role", "origin"},
-		/* parked_store has no statistics to rely on, see parked_store.c */
+		/* parked_store has no statistics to rely on, see parked_read.c */
 		{"enable_seqscan", "off"},
 		{"enable_sort", "off"},
 		{"enable_bitmapscan", "off"},

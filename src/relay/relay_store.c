@@ -165,6 +165,7 @@ count_settled(HceRelay *relay, const HceInFlight *event)
 	if (event->settled == HCE_LOST)
 	{
 		type->captured--;		/* its gap counts it */
+		hce_parking_count_lost(relay, event);
 		return;
 	}
 	hce_relay_count_delivered(relay, type, event->bytes, event->commit_time,

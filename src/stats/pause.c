@@ -5,8 +5,9 @@
  *
  * Writes hcevents.pauses, which the relay reads when it starts and when it is
  * told that the table has changed.  It is told at commit, so a rollback needs
- * nothing; hence neither function may be part of a prepared transaction,
- * whose commit nobody here would see.
+ * nothing, and one to a savepoint takes along what was noted behind it; hence
+ * neither function may be part of a prepared transaction, whose commit nobody
+ * here would see.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,8 +23,12 @@
 
 #include "stats/shared.h"
 
-static bool changed = false;	/* in this transaction */
-static bool resumed_all = false;	/* likewise */
+/*
+ * The outermost level of nested transactions at which hcevents.pauses was
+ * changed, and at which all was resumed; 0 = at none.
+ */
+static int	changed = 0;
+static int	resumed_all = 0;
 
 /* At commit: tell the relay.  Takes no lock that can fail, raises nothing. */
 static void
@@ -36,7 +41,7 @@ tell_relay(void)
 	if (db != NULL)
 	{
 		db->pauses_changed = true;
-		db->adopt_requested |= resumed_all;
+		db->adopt_requested |= resumed_all > 0;
 		if (db->relay_latch != NULL)
 			SetLatch(db->relay_latch);
 	}
@@ -49,14 +54,14 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			if (changed)
+			if (changed > 0)
 				ereport(ERROR,
 						errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("cannot PREPARE a transaction that has paused or resumed the delivery of events"),
 						errhint("Call hcevents.pause() and hcevents.resume() in a transaction of their own."));
 			return;
 		case XACT_EVENT_COMMIT:
-			if (changed)
+			if (changed > 0)
 				tell_relay();
 			break;
 		case XACT_EVENT_ABORT:
@@ -64,18 +69,47 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	changed = resumed_all = false;
+	changed = resumed_all = 0;
 }
 
 static void
-note_change(void)
+note_level(int *level)
+{
+	int			current = GetCurrentTransactionNestLevel();
+
+	*level = *level == 0 ? current : Min(*level, current);
+}
+
+/* What was noted in a sub-transaction is its parent's, or is nothing. */
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId id,
+					  SubTransactionId parent, void *arg)
+{
+	int			current = GetCurrentTransactionNestLevel();
+	int			left = event == SUBXACT_EVENT_COMMIT_SUB ? current - 1 : 0;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	if (changed >= current)
+		changed = left;
+	if (resumed_all >= current)
+		resumed_all = left;
+}
+
+static void
+note_change(bool resume_all)
 {
 	static bool registered = false;
 
 	if (!registered)
+	{
 		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterSubXactCallback(at_subtransaction_end, NULL);
+	}
 	registered = true;
-	changed = true;
+	note_level(&changed);
+	if (resume_all)
+		note_level(&resumed_all);
 }
 
 /* The event type argument; NULL stands for all. */
@@ -126,7 +160,7 @@ hcevents_pause(PG_FUNCTION_ARGS)
 	namestrcpy(&role, GetUserNameFromId(GetOuterUserId(), false));
 	values[2] = NameGetDatum(&role);
 
-	note_change();
+	note_change(false);
 	SPI_connect();
 	if (SPI_execute_with_args("INSERT INTO hcevents.pauses VALUES ($1, $2, $3, pg_catalog.now())"
 							  " ON CONFLICT (event_type) DO UPDATE SET reason = $2,"
@@ -158,8 +192,7 @@ hcevents_resume(PG_FUNCTION_ARGS)
 	HceDatabase *db = hce_shared_find(MyDatabaseId);
 	uint64		count;
 
-	note_change();
-	resumed_all |= all;
+	note_change(all);
 	SPI_connect();
 	if (SPI_execute_with_args(all ? "DELETE FROM hcevents.pauses" :
 							  "DELETE FROM hcevents.pauses WHERE event_type OPERATOR(pg_catalog.=) $1",

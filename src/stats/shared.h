@@ -100,7 +100,6 @@ typedef struct HceDatabase
 	bool		pauses_changed; /* hcevents.pauses was written */
 	bool		adopt_requested;	/* resume() of a copied database */
 	bool		recount_requested;	/* dead letters or gaps were changed */
-	bool		prepared_requests;	/* a prepared transaction has done that */
 
 	/* atomics, see wake_relay */
 	pg_atomic_uint32 napping;	/* the relay will look by itself soon */

@@ -59,6 +59,33 @@ $node->safe_psql('postgres', 'CREATE DATABASE copied TEMPLATE clinic');
 is_paused($node, 'copied', 'a copied database');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots'),
 	'2', 'and has no slot');
+
+# resume() that is rolled back, to a savepoint or as a whole, adopts nothing
+
+my $adopted = q{SELECT EXISTS (SELECT FROM hcevents.gaps)};
+$node->safe_psql('copied', 'BEGIN; SELECT hcevents.resume(); ROLLBACK');
+$node->safe_psql('copied', <<'SQL');
+BEGIN;
+SAVEPOINT a;
+SELECT hcevents.resume();
+SAVEPOINT b;
+RELEASE b;
+ROLLBACK TO a;
+SELECT hcevents.pause('nothing');
+COMMIT;
+SQL
+ok(!hce_wait_until(sub { $node->safe_psql('copied', $adopted) eq 't' }, 3),
+	'a rollback of resume() leaves the copy paused');
+hce_wait_for_relay($node, 'paused', 'copied');
+$node->safe_psql('copied', <<'SQL');
+BEGIN;
+SAVEPOINT a;
+SELECT hcevents.resume();
+RELEASE a;
+COMMIT;
+SQL
+ok(hce_wait_until(sub { $node->safe_psql('copied', $adopted) eq 't' }, 20),
+	'a released savepoint resumes it');
 $node->safe_psql('postgres', 'DROP DATABASE copied');
 
 # A dump restored

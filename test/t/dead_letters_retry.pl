@@ -196,6 +196,9 @@ pause();
 
 sql(q{BEGIN; SELECT hcevents.retry_dead_letters('{1}'); PREPARE TRANSACTION 'retry'});
 is(sql('SELECT dead FROM hcevents.status'), '5', 'prepared: not yet');
+$node->restart;
+hce_wait_for_relay($node, 'paused');
+is(sql('SELECT dead FROM hcevents.status'), '5', 'prepared, and the server restarts: not yet');
 sql(q{COMMIT PREPARED 'retry'});
 becomes_true(
 	'SELECT dead = 4 FROM hcevents.status',

@@ -1,6 +1,6 @@
 # Events are parked while an older one is in flight, so the position does not
 # cover their rows: what becomes of those when the journal behind them is lost,
-# and when the relay ends while it takes over.
+# when the relay ends while it takes over, and when there is no place for more.
 
 use strict;
 use warnings;
@@ -142,6 +142,35 @@ ask('ROLLBACK PREPARED $$hold$$');
 hce_wait_for_relay($node);
 cmp_ok(ask('SELECT epoch FROM hcevents.position'), '>', 1, 'a new epoch');
 all_arrive('in a new epoch');
+
+# No place for them: what is lost is what the position covers
+
+$node->append_conf('postgresql.conf', 'hcevents.max_parked_size = 1MB');
+$node->reload;
+hce_wait_for_relay($node);
+ask(q{SELECT hcevents.pause('fast.made')});
+publish('slow.made', 0);
+publish('fast.made', ++$last);
+ask(q{SELECT hcevents.flush()});
+reach('SELECT count(*) = 1 FROM hcevents.parked_events', 'one is parked');
+$kafka->pause;
+publish('slow.made', 2);
+reach('SELECT in_flight = 1 FROM hcevents.status', 'one is in flight');
+publish('fast.made', $last + 1, $last + 2000, 1000);
+$last += 2000;
+ok( hce_wait_until(
+		sub { slurp_file($node->logfile) =~ /are lost: hcevents.max_parked_size/ }),
+	'events are lost');
+my $end = ask('SELECT pg_current_wal_lsn()');
+reach("SELECT read_lsn >= '$end' FROM hcevents.status", 'all are read');
+hce_wait_until(sub { ask('SELECT count(*) FROM hcevents.gaps') > 1 }, 2);
+is(ask('SELECT count(*) FROM hcevents.gaps'), 1, 'but none is recorded as lost that may still arrive');
+crash();
+$node->append_conf('postgresql.conf', 'hcevents.max_parked_size = -1');
+$node->start;
+hce_wait_for_relay($node);
+all_arrive('after a crash');
+is(ask('SELECT count(*) FROM hcevents.gaps'), 1, 'nothing of it was lost');
 
 $node->stop;
 done_testing();
