@@ -86,7 +86,7 @@ static void
 settle_row(HceRelay *relay, HceDrained *drained, HceDeadLetter *letter)
 {
 	hce_drain_leave(relay, &drained->event, drained->park, drained->bytes,
-			   drained->resent, letter);
+					drained->resent, letter);
 	drained->done = true;
 	drained->park->draining--;
 	forget_done(relay->parking);
