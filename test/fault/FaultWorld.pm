@@ -191,13 +191,10 @@ sub ask
 {
 	my ($self, $sql) = @_;
 	my $timed_out = 0;
-	# psql may end before it has taken the query
-	my ($status, $answer) = eval {
-		$self->{node}->psql('postgres', $sql,
-			timeout => 180, timed_out => \$timed_out);
-	};
+	my ($status, $answer) = $self->{node}->psql('postgres', $sql,
+		timeout => 180, timed_out => \$timed_out);
 
-	return defined $status && $status == 0 && !$timed_out ? $answer : undef;
+	return $status == 0 && !$timed_out ? $answer : undef;
 }
 
 # Wait until a query says "t".

@@ -47,9 +47,8 @@ my $load = IPC::Run::start(
 sub ask
 {
 	my ($sql) = @_;
-	# psql may end before it has taken the query
-	my ($status, $answer) = eval { $node->psql('postgres', $sql) };
-	return defined $status && $status == 0 ? $answer : undef;
+	my ($status, $answer) = $node->psql('postgres', $sql);
+	return $status == 0 ? $answer : undef;
 }
 
 # Wait until so many rows are in the ledger and a relay delivers.

@@ -35,9 +35,8 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 sub ask
 {
 	my ($sql) = @_;
-	# psql may end before it has taken the query
-	my ($status, $answer) = eval { $node->psql('postgres', $sql) };
-	return defined $status && $status == 0 ? $answer : undef;
+	my ($status, $answer) = $node->psql('postgres', $sql);
+	return $status == 0 ? $answer : undef;
 }
 
 sub reach
