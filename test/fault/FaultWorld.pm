@@ -12,7 +12,7 @@ use HceProxy;
 use HceTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
-use POSIX qw(setpgid WNOHANG);
+use POSIX qw(setpgid :signal_h :sys_wait_h);
 use Time::HiRes qw(sleep time);
 
 my @types = qw(patient.created patient.updated patient.deleted
@@ -136,11 +136,17 @@ sub start_load
 		hce_top() . '/test/load/run', '--events', 1_000_000_000, '--tolerant',
 		'--clients', 6, '--chunk', 5, '--rate', $self->{rate}, '--conninfo',
 		$self->conninfo);
+	# stop_load() may come before the exec: its signal is to end the child, not
+	# to run the handlers of ours that the child has until then
+	my $signals = POSIX::SigSet->new(SIGTERM, SIGINT);
+	sigprocmask(SIG_BLOCK, $signals) or die "sigprocmask: $!\n";
 	my $pid = fork() // die "fork: $!\n";
 
 	if ($pid == 0)
 	{
 		setpgid(0, 0);
+		local @SIG{qw(TERM INT)} = ('DEFAULT', 'DEFAULT');
+		sigprocmask(SIG_UNBLOCK, $signals);
 		# else that is what the load's sessions are called
 		delete $ENV{PGAPPNAME};
 		open STDIN, '<', '/dev/null';
@@ -149,6 +155,7 @@ sub start_load
 		exec @command or POSIX::_exit(127);
 	}
 	setpgid($pid, $pid);
+	sigprocmask(SIG_UNBLOCK, $signals);
 	$self->{load} = $pid;
 	return;
 }
@@ -276,7 +283,7 @@ sub verify_counters
 	my ($self) = @_;
 	my $ledger = $self->{ledger_before} + $self->ask('SELECT count(*) FROM ledger');
 	my $counters = $self->ask(<<'SQL');
-SELECT sum(captured), sum(delivered), sum(pending + parked + dead)
+SELECT coalesce(sum(captured), 0), coalesce(sum(delivered), 0), coalesce(sum(pending + parked + dead), 0)
   FROM hcevents.delivery_stats WHERE event_type NOT LIKE 'unlisted.%'
 SQL
 	my $gaps = $self->ask('SELECT count(*) FROM hcevents.gaps');
