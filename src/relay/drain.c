@@ -59,10 +59,26 @@ hce_drain_drop_unsent(HceRelay *relay)
 	}
 }
 
-static inline HceDrained *
-drained_entry(HceParking *parking, uint64 number)
+/* Make the places for rows in flight, all of them free. */
+static void
+make_places(HceRelay *relay)
 {
-	return &parking->drained[(number & ~HCE_DRAIN_NUMBER) & (HCE_DRAIN_RING - 1)];
+	HceParking *parking = relay->parking;
+
+	parking->drained = MemoryContextAllocHuge(relay->context,
+											  HCE_DRAIN_PLACES * sizeof(HceDrained));
+	for (int i = 0; i < HCE_DRAIN_PLACES; i++)
+		parking->drained[i].next_free = i + 1;
+	parking->drained[HCE_DRAIN_PLACES - 1].next_free = -1;
+	parking->free_drained = 0;
+}
+
+/* The number of the next row to be sent; there must be a free place. */
+static uint64
+next_number(const HceParking *parking)
+{
+	return HCE_DRAIN_NUMBER | parking->sent_drained << HCE_DRAIN_PLACE_BITS |
+		(uint64) parking->free_drained;
 }
 
 /* The entry of a message, or NULL if it does not come from the table. */
@@ -70,15 +86,16 @@ static HceDrained *
 find_drained(HceRelay *relay, uint64 number)
 {
 	return (number & HCE_DRAIN_NUMBER) == 0 ? NULL :
-		drained_entry(relay->parking, number);
+		&relay->parking->drained[number & (HCE_DRAIN_PLACES - 1)];
 }
 
+/* A row is in flight no more. */
 static void
-forget_done(HceParking *parking)
+release_place(HceParking *parking, HceDrained *drained)
 {
-	while (parking->oldest_drained < parking->next_drained &&
-		   drained_entry(parking, parking->oldest_drained)->done)
-		parking->oldest_drained++;
+	drained->park->draining--;
+	drained->next_free = parking->free_drained;
+	parking->free_drained = (int) (drained - parking->drained);
 }
 
 /* A row that was sent is delivered, or dead. */
@@ -87,9 +104,7 @@ settle_row(HceRelay *relay, HceDrained *drained, HceDeadLetter *letter)
 {
 	hce_drain_leave(relay, &drained->event, drained->park, drained->bytes,
 					drained->resent, letter);
-	drained->done = true;
-	drained->park->draining--;
-	forget_done(relay->parking);
+	release_place(relay->parking, drained);
 }
 
 /* A parked event is a dead letter; "message" is what was, or would be, sent. */
@@ -149,9 +164,14 @@ hce_drain_returned(HceRelay *relay, uint64 number)
 
 	if (drained == NULL)
 		return false;
-	drained->done = true;
-	drained->park->draining--;
-	forget_done(relay->parking);
+	if (drained->resent)
+	{
+		HceRelayType *type = &relay->types[drained->event.skeleton->type];
+
+		type->settled.redelivered++;
+		type->to_publish = type->to_store = true;
+	}
+	release_place(relay->parking, drained);
 	return true;
 }
 
@@ -182,8 +202,10 @@ static void
 register_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 {
 	HceParking *parking = relay->parking;
-	HceDrained *drained = drained_entry(parking, parking->next_drained++);
+	HceDrained *drained = &parking->drained[parking->free_drained];
 
+	parking->free_drained = drained->next_free;
+	parking->sent_drained++;
 	memset(drained, 0, sizeof(HceDrained));
 	drained->event = *event;
 	drained->event.message_key.data = NULL;
@@ -209,7 +231,7 @@ send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 		.value_len = event->envelope.len,
 		.timestamp_ms = hce_relay_kafka_time(event->commit_time),
 		.headers = headers,
-		.number = HCE_DRAIN_NUMBER | relay->parking->next_drained
+		.number = next_number(relay->parking)
 	};
 	HceSend		result;
 
@@ -257,7 +279,7 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 	{
 		/* what was read may tell that it is paused */
 		if (park->paused || park->draining >= park->window ||
-			parking->next_drained - parking->oldest_drained >= HCE_DRAIN_RING)
+			parking->free_drained < 0)
 			return false;
 		if (park->next_row == park->nread)
 		{
@@ -289,8 +311,7 @@ hce_drain_turn(HceRelay *relay)
 		if (park->mode != HCE_MODE_DRAINING)
 			continue;
 		if (parking->drained == NULL)
-			parking->drained = MemoryContextAllocHuge(relay->context,
-													  HCE_DRAIN_RING * sizeof(HceDrained));
+			make_places(relay);
 		if (park->batch == NULL)
 			park->batch = AllocSetContextCreate(relay->context, "hcevents drain",
 												ALLOCSET_DEFAULT_SIZES);

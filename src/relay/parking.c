@@ -15,8 +15,8 @@
  *							takes nothing (all topics: "backlog"); the topic
  *							is away, silent or paused
  *	parking	 -> draining	none of the above holds, and the topic answers
- *	draining -> parking		the topic fails again, or is paused; or "backlog"
- *							while its rows are in flight
+ *	draining -> parking		the topic fails again, is silent or paused; or
+ *							"backlog" while its rows are in flight
  *	draining -> direct		it has no rows
  *
  * Invariants, on which order and completeness rest:
@@ -152,16 +152,20 @@ hce_parking_holds(HceRelay *relay, const HceParkTopic *const_park)
 /*
  * Whether messages of a topic stay without acknowledgement although brokers
  * answer: its partitions are full, or lack replicas.  Brokers are asked, lest
- * a Kafka that is away as a whole is taken for that.  While the topic drains
- * one message in flight is a trial, and holds up nobody.
+ * a Kafka that is away as a whole is taken for that.  One row in flight, with
+ * which a topic begins to drain, is no exception: while it stays, nothing that
+ * failed is sent again, of any topic.
  */
 static bool
 is_silent(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 {
-	TimestampTz since = hce_producer_topic_silent_since(relay->producer, park->topic);
+	TimestampTz since;
 
-	if (since == 0 || now - since < SILENCE_US / 2 ||
-		(park->mode == HCE_MODE_DRAINING && park->draining <= 1))
+	if (park->topic == NULL || !hce_producer_connected(relay->producer) ||
+		hce_producer_taking_back(relay->producer))
+		return false;
+	since = hce_producer_topic_silent_since(relay->producer, park->topic);
+	if (since == 0 || now - since < SILENCE_US / 2)
 		return false;
 	if (!hce_producer_answered(relay->producer, since + SILENCE_US / 2))
 		return false;
@@ -234,6 +238,7 @@ close_draining(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 static void
 move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 {
+	HceParking *parking = relay->parking;
 	const char *reason;
 
 	if (park->mode != HCE_MODE_PARKING &&
@@ -252,7 +257,11 @@ move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING, "the topic takes events");
 	}
 	if (park->mode == HCE_MODE_PARKING && relay->producer != NULL)
+	{
 		(void) hce_producer_return_failed(relay->producer, park->topic, hce_parking_room);
+		/* what was in flight when it began to park may be silent, too */
+		parking->take_back |= is_silent(relay, park, now);
+	}
 	if (park->mode == HCE_MODE_DRAINING && park->topic != NULL)
 		close_draining(relay, park, now);
 }

@@ -117,14 +117,14 @@ typedef struct HceLeaving
 	HceRowFate	fate;			/* HCE_ROW_HELD: so it was last time */
 } HceLeaving;
 
-/* A row that was sent, without a report yet. */
+/* A row that was sent, without a report yet; or a place for one. */
 typedef struct HceDrained
 {
 	HceParkedEvent event;		/* without its texts */
 	HceParkTopic *park;
 	uint32		bytes;
-	bool		done;
 	bool		resent;
+	int			next_free;		/* of a free place: the next one, -1 = none */
 } HceDrained;
 
 struct HceParking
@@ -149,8 +149,8 @@ struct HceParking
 
 	/* rows in flight, by number; see HCE_DRAIN_NUMBER */
 	HceDrained *drained;
-	uint64		oldest_drained;
-	uint64		next_drained;
+	int			free_drained;	/* first free place, -1 = none */
+	uint64		sent_drained;	/* rows sent, ever */
 
 	/* rows that are deleted with the next position row; see drain_leave.c */
 	HceLeaving *leaving;
@@ -179,9 +179,14 @@ typedef struct HceLostType
 	int64		count;			/* in no row yet */
 } HceLostType;
 
-/* Numbers of messages that come from the table have this bit. */
+/*
+ * Numbers of messages that come from the table have this bit, a number that
+ * grows with each, and below it the row's place among those in flight.  Places
+ * are used again in any order: a row that stays in flight keeps its own only.
+ */
 #define HCE_DRAIN_NUMBER	(UINT64CONST(1) << 63)
-#define HCE_DRAIN_RING		65536
+#define HCE_DRAIN_PLACE_BITS	16
+#define HCE_DRAIN_PLACES	(1 << HCE_DRAIN_PLACE_BITS)
 
 /* parking.c */
 extern const char *hce_topic_mode_name(HceTopicMode mode);
