@@ -140,6 +140,8 @@ hce_drain_delivered(HceRelay *relay, uint64 number)
 	if (drained == NULL)
 		return false;
 	drained->park->window = Min(MAX_WINDOW, drained->park->window * 2);
+	drained->park->delivered = relay->poll_time;
+	drained->park->silent = false;
 	settle_row(relay, drained, NULL);
 	return true;
 }

@@ -57,7 +57,10 @@
 #include "relay/parking.h"
 #include "settings.h"
 
-/* How long a topic may be unavailable before its events are parked. */
+/*
+ * How long a topic may be unavailable before its events are parked; one that
+ * may not be written parks at once, see parking_retry.c.
+ */
 #define TOPIC_PATIENCE_US	(5 * USECS_PER_SEC)
 
 /*
@@ -70,10 +73,6 @@
 /* The end of draining, see above. */
 #define CLOSING_ROWS		2000
 #define CLOSING_US			(2 * USECS_PER_SEC)
-
-/* How long a topic that failed while it drained is left alone. */
-#define RETRY_US			USECS_PER_SEC
-#define MAX_RETRY_US		(8 * USECS_PER_SEC)
 
 const char *
 hce_topic_mode_name(HceTopicMode mode)
@@ -122,7 +121,10 @@ hce_parking_set_mode(HceRelay *relay, HceParkTopic *park, HceTopicMode mode,
 	if (mode == HCE_MODE_DRAINING)
 		hce_drain_rewind(park);
 	if (mode == HCE_MODE_DIRECT)
+	{
 		park->retry_us = 0;
+		park->silent = false;
+	}
 	ereport(mode == HCE_MODE_PARKING ? WARNING : LOG,
 			errmsg("events for topic \"%s\" of database \"%s\" are now %s: %s",
 				   park->name, relay->database,
@@ -189,10 +191,12 @@ reason_to_park(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 		return NULL;
 	since = hce_producer_topic_away_since(park->topic);
 	if (since != 0 &&
-		(park->mode == HCE_MODE_DRAINING || now - since > TOPIC_PATIENCE_US))
+		(park->mode == HCE_MODE_DRAINING || now - since > TOPIC_PATIENCE_US ||
+		 hce_producer_topic_denied(park->topic)))
 		return hce_producer_topic_problem(park->topic);
 	if (is_silent(relay, park, now))
 	{
+		park->silent = true;
 		parking->take_back = true;
 		return "Kafka answers, but acknowledges nothing";
 	}
@@ -244,11 +248,7 @@ move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 	if (park->mode != HCE_MODE_PARKING &&
 		(reason = reason_to_park(relay, park, now)) != NULL)
 	{
-		if (park->mode == HCE_MODE_DRAINING && !park->paused)
-		{
-			park->retry_us = Min(MAX_RETRY_US, Max(RETRY_US, park->retry_us * 2));
-			park->retry_time = now + park->retry_us;
-		}
+		hce_parking_leave_alone(park, now);
 		hce_parking_set_mode(relay, park, HCE_MODE_PARKING, reason);
 	}
 	else if (park->mode == HCE_MODE_PARKING && may_drain(relay, park, now))
@@ -297,6 +297,7 @@ hce_parking_serve(HceRelay *relay)
 	bool		pauses;
 	bool		parked;
 	bool		adopt;
+	bool		resumed;
 
 	if (!db->pauses_changed && !db->parked_requested && !db->adopt_requested)
 		return;
@@ -304,7 +305,9 @@ hce_parking_serve(HceRelay *relay)
 	pauses = db->pauses_changed;
 	parked = db->parked_requested;
 	adopt = db->adopt_requested;
+	resumed = db->resumed;
 	db->pauses_changed = db->parked_requested = db->adopt_requested = false;
+	db->resumed = false;
 	LWLockRelease(hce_shared->lock);
 	if (relay->wal == NULL)
 	{
@@ -314,6 +317,8 @@ hce_parking_serve(HceRelay *relay)
 	}
 	if (pauses)
 		hce_parking_note_pauses(relay);
+	if (resumed)
+		hce_parking_retry_all(relay);
 	if (parked)
 		hce_drain_drop_unsent(relay);
 }

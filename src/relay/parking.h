@@ -73,8 +73,12 @@ struct HceParkTopic
 	int64		rows;			/* in the table and in the buffer */
 	int64		bytes;			/* of them */
 	int			buffered;		/* of them in the buffer */
+
+	/* parking_retry.c */
 	TimestampTz retry_time;		/* no draining before */
-	int64		retry_us;
+	int64		retry_us;		/* how long it is left alone; 0 = it is not */
+	bool		silent;			/* that is why */
+	TimestampTz delivered;		/* when a row was acknowledged last */
 
 	/* drain.c */
 	bool		closing;		/* newer events wait, so that it ends */
@@ -138,6 +142,7 @@ struct HceParking
 	bool		paused;			/* hcevents.pause() of everything */
 	char		pause_reason[HCE_MAX_REASON];
 	List	   *paused_types;	/* of char *; "*" is not among them */
+	char		waiting_for[HCE_MAX_ERROR];
 
 	/* events that are parked with the next position row */
 	MemoryContext buffer_context;
@@ -196,6 +201,10 @@ extern void hce_parking_set_mode(HceRelay *relay, HceParkTopic *park,
 /* parking_pauses.c */
 extern void hce_parking_start_pauses(HceRelay *relay);
 extern void hce_parking_note_pauses(HceRelay *relay);
+
+/* parking_retry.c */
+extern void hce_parking_leave_alone(HceParkTopic *park, TimestampTz now);
+extern void hce_parking_retry_all(HceRelay *relay);
 
 /* parking_backlog.c */
 extern uint64 hce_parking_wal_limit(int max_retained_wal);

@@ -193,6 +193,7 @@ extern void hce_parking_turn(HceRelay *relay);
 extern void hce_parking_serve(HceRelay *relay);
 extern bool hce_parking_stopped(const HceRelay *relay);
 extern const char *hce_parking_paused(const HceRelay *relay);
+extern const char *hce_parking_waiting_for(HceRelay *relay);
 extern bool hce_parking_unstored(const HceRelay *relay);
 extern bool hce_parking_store_due(HceRelay *relay, TimestampTz now);
 extern void hce_parking_store(HceRelay *relay);
