@@ -33,13 +33,35 @@
  */
 #define MAX_WINDOW		20000
 
+/*
+ * Rows that were read and not yet sent, of all topics: when they have so many
+ * bytes none are read.  What one read brings may go beyond it.
+ */
+static Size
+batch_limit(void)
+{
+	return Max(4 * 1024 * 1024, (Size) hce_relay_memory * 1024 / 4);
+}
+
+/* Free the rows of a topic that were read. */
+void
+hce_drain_drop_batch(HceRelay *relay, HceParkTopic *park)
+{
+	if (park->batch != NULL)
+		MemoryContextReset(park->batch);
+	relay->parking->batch_bytes -= park->batch_bytes;
+	park->batch_bytes = 0;
+	park->rows_read = NULL;
+	park->nread = park->next_row = 0;
+}
+
 /* Begin at the first row again; none is in flight. */
 void
-hce_drain_rewind(HceParkTopic *park)
+hce_drain_rewind(HceRelay *relay, HceParkTopic *park)
 {
+	hce_drain_drop_batch(relay, park);
 	memset(&park->read_to, 0, sizeof(park->read_to));
 	memset(&park->sent_to, 0, sizeof(park->sent_to));
-	park->nread = park->next_row = 0;
 	park->read_empty = false;
 	park->rewound = true;
 	park->window = 1;
@@ -53,8 +75,8 @@ hce_drain_drop_unsent(HceRelay *relay)
 	{
 		if (park->mode != HCE_MODE_DRAINING)
 			continue;
+		hce_drain_drop_batch(relay, park);
 		park->read_to = park->sent_to;
-		park->nread = park->next_row = 0;
 		park->read_empty = false;
 	}
 }
@@ -264,7 +286,8 @@ read_more(HceRelay *relay, HceParkTopic *park)
 	HceParkedKey end = {0, relay->stored.epoch, relay->stored.settled};
 
 	/* behind a rewind are rows that are to be deleted; those held are skipped */
-	if (park->read_empty || (park->rewound && park->leaving > park->held))
+	if (park->read_empty || (park->rewound && park->leaving > park->held) ||
+		relay->parking->batch_bytes >= batch_limit())
 		return false;
 	park->rewound = false;
 	park->read_empty = hce_parked_read(relay, park, end) == 0;
@@ -283,6 +306,8 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 		if (park->paused || park->draining >= park->window ||
 			parking->free_drained < 0)
 			return false;
+		if (!hce_dead_letters_room(relay))
+			return true;
 		if (park->next_row == park->nread)
 		{
 			if (!read_more(relay, park))
@@ -292,6 +317,8 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 		if (send_row(relay, park, &park->rows_read[park->next_row]) == HCE_SEND_LATER)
 			return false;
 		park->sent_to = park->rows_read[park->next_row++].key;
+		if (park->next_row == park->nread)
+			hce_drain_drop_batch(relay, park);
 	}
 	return true;
 }

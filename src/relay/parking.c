@@ -119,7 +119,9 @@ hce_parking_set_mode(HceRelay *relay, HceParkTopic *park, HceTopicMode mode,
 	if (park->topic != NULL)
 		hce_producer_hold_topic(park->topic, mode == HCE_MODE_PARKING);
 	if (mode == HCE_MODE_DRAINING)
-		hce_drain_rewind(park);
+		hce_drain_rewind(relay, park);
+	else
+		hce_drain_drop_batch(relay, park);
 	if (mode == HCE_MODE_DIRECT)
 	{
 		park->retry_us = 0;

@@ -85,7 +85,8 @@ struct HceParkTopic
 	TimestampTz close_time;		/* when closing began or may begin again */
 	HceParkedKey read_to;		/* last row that was read */
 	HceParkedKey sent_to;		/* last row of them that was sent */
-	MemoryContext batch;		/* rows read and not yet sent */
+	MemoryContext batch;		/* rows read, empty when all are sent */
+	Size		batch_bytes;	/* of it */
 	HceParkedEvent *rows_read;
 	int			nread;
 	int			next_row;
@@ -155,6 +156,7 @@ struct HceParking
 	/* rows in flight, by number; see HCE_DRAIN_NUMBER */
 	HceDrained *drained;
 	int			free_drained;	/* first free place, -1 = none */
+	Size		batch_bytes;	/* of rows read, of all topics */
 	uint64		sent_drained;	/* rows sent, ever */
 
 	/* rows that are deleted with the next position row; see drain_leave.c */
@@ -211,7 +213,8 @@ extern uint64 hce_parking_wal_limit(int max_retained_wal);
 extern void hce_parking_look_at_wal(HceRelay *relay, TimestampTz now);
 
 /* drain.c */
-extern void hce_drain_rewind(HceParkTopic *park);
+extern void hce_drain_rewind(HceRelay *relay, HceParkTopic *park);
+extern void hce_drain_drop_batch(HceRelay *relay, HceParkTopic *park);
 extern void hce_drain_drop_unsent(HceRelay *relay);
 
 /* drain_leave.c */
