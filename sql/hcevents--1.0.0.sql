@@ -397,7 +397,7 @@ CREATE FUNCTION hcevents.resume(event_type text DEFAULT NULL) RETURNS void
     AS 'MODULE_PATHNAME', 'hcevents_resume';
 REVOKE ALL ON FUNCTION hcevents.resume(text) FROM PUBLIC;
 COMMENT ON FUNCTION hcevents.resume(text) IS
-'Ends the pause of an event type, or all pauses. A copied database is made one of its own by resume() without argument.';
+'Ends the pause of an event type, or all pauses, and has the relay try at once the topics that it left alone because they failed. A copied database is made one of its own by resume() without argument.';
 
 /* ---- views ---- */
 

@@ -33,6 +33,12 @@
 #define LOOK_LIMIT			500
 
 /*
+ * Letters are made until they have so many bytes; then they are stored first.
+ * One of them may be larger than that.
+ */
+#define MAX_LETTER_BYTES	(4 * 1024 * 1024)
+
+/*
  * Begin a letter with what a skeleton and a place tell; "letter" borrows all
  * texts.  The caller sets reason and error, and key, headers and envelope
  * where there are any.
@@ -94,7 +100,30 @@ copy_or_null(const char *string)
 	return string != NULL ? pstrdup(string) : NULL;
 }
 
-/* A letter with texts of its own; its context is freed with it. */
+/* Whether there is room for one more letter before those at hand are stored. */
+bool
+hce_dead_letters_room(const HceRelay *relay)
+{
+	return relay->letter_bytes < MAX_LETTER_BYTES;
+}
+
+/* A letter that cannot be stored now: others need not wait until it can. */
+void
+hce_dead_letter_discount(HceRelay *relay, HceDeadLetter *letter)
+{
+	relay->letter_bytes -= letter->bytes;
+	letter->bytes = 0;
+}
+
+/* Free a letter that hce_dead_letter_copy() made. */
+void
+hce_dead_letter_free(HceRelay *relay, HceDeadLetter *letter)
+{
+	hce_dead_letter_discount(relay, letter);
+	MemoryContextDelete(letter->context);
+}
+
+/* A letter with texts of its own, until hce_dead_letter_free(). */
 HceDeadLetter *
 hce_dead_letter_copy(HceRelay *relay, const HceDeadLetter *letter)
 {
@@ -123,6 +152,8 @@ hce_dead_letter_copy(HceRelay *relay, const HceDeadLetter *letter)
 		copy->epoch = relay->stored.epoch;
 	}
 	MemoryContextSwitchTo(old);
+	copy->bytes = MemoryContextMemAllocated(context, true);
+	relay->letter_bytes += copy->bytes;
 	return copy;
 }
 
@@ -231,7 +262,7 @@ hce_dead_letters_stored(HceRelay *relay)
 	ListCell   *cell;
 
 	foreach(cell, relay->dead)
-		MemoryContextDelete(((HceDeadLetter *) lfirst(cell))->context);
+		hce_dead_letter_free(relay, lfirst(cell));
 	list_free(relay->dead);
 	relay->dead = NIL;
 }

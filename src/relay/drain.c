@@ -33,13 +33,35 @@
  */
 #define MAX_WINDOW		20000
 
+/*
+ * Rows that were read and not yet sent, of all topics: when they have so many
+ * bytes none are read.  What one read brings may go beyond it.
+ */
+static Size
+batch_limit(void)
+{
+	return Max(4 * 1024 * 1024, (Size) hce_relay_memory * 1024 / 4);
+}
+
+/* Free the rows of a topic that were read. */
+void
+hce_drain_drop_batch(HceRelay *relay, HceParkTopic *park)
+{
+	if (park->batch != NULL)
+		MemoryContextReset(park->batch);
+	relay->parking->batch_bytes -= park->batch_bytes;
+	park->batch_bytes = 0;
+	park->rows_read = NULL;
+	park->nread = park->next_row = 0;
+}
+
 /* Begin at the first row again; none is in flight. */
 void
-hce_drain_rewind(HceParkTopic *park)
+hce_drain_rewind(HceRelay *relay, HceParkTopic *park)
 {
+	hce_drain_drop_batch(relay, park);
 	memset(&park->read_to, 0, sizeof(park->read_to));
 	memset(&park->sent_to, 0, sizeof(park->sent_to));
-	park->nread = park->next_row = 0;
 	park->read_empty = false;
 	park->rewound = true;
 	park->window = 1;
@@ -53,16 +75,32 @@ hce_drain_drop_unsent(HceRelay *relay)
 	{
 		if (park->mode != HCE_MODE_DRAINING)
 			continue;
+		hce_drain_drop_batch(relay, park);
 		park->read_to = park->sent_to;
-		park->nread = park->next_row = 0;
 		park->read_empty = false;
 	}
 }
 
-static inline HceDrained *
-drained_entry(HceParking *parking, uint64 number)
+/* Make the places for rows in flight, all of them free. */
+static void
+make_places(HceRelay *relay)
 {
-	return &parking->drained[(number & ~HCE_DRAIN_NUMBER) & (HCE_DRAIN_RING - 1)];
+	HceParking *parking = relay->parking;
+
+	parking->drained = MemoryContextAllocHuge(relay->context,
+											  HCE_DRAIN_PLACES * sizeof(HceDrained));
+	for (int i = 0; i < HCE_DRAIN_PLACES; i++)
+		parking->drained[i].next_free = i + 1;
+	parking->drained[HCE_DRAIN_PLACES - 1].next_free = -1;
+	parking->free_drained = 0;
+}
+
+/* The number of the next row to be sent; there must be a free place. */
+static uint64
+next_number(const HceParking *parking)
+{
+	return HCE_DRAIN_NUMBER | parking->sent_drained << HCE_DRAIN_PLACE_BITS |
+		(uint64) parking->free_drained;
 }
 
 /* The entry of a message, or NULL if it does not come from the table. */
@@ -70,15 +108,16 @@ static HceDrained *
 find_drained(HceRelay *relay, uint64 number)
 {
 	return (number & HCE_DRAIN_NUMBER) == 0 ? NULL :
-		drained_entry(relay->parking, number);
+		&relay->parking->drained[number & (HCE_DRAIN_PLACES - 1)];
 }
 
+/* A row is in flight no more. */
 static void
-forget_done(HceParking *parking)
+release_place(HceParking *parking, HceDrained *drained)
 {
-	while (parking->oldest_drained < parking->next_drained &&
-		   drained_entry(parking, parking->oldest_drained)->done)
-		parking->oldest_drained++;
+	drained->park->draining--;
+	drained->next_free = parking->free_drained;
+	parking->free_drained = (int) (drained - parking->drained);
 }
 
 /* A row that was sent is delivered, or dead. */
@@ -87,9 +126,7 @@ settle_row(HceRelay *relay, HceDrained *drained, HceDeadLetter *letter)
 {
 	hce_drain_leave(relay, &drained->event, drained->park, drained->bytes,
 					drained->resent, letter);
-	drained->done = true;
-	drained->park->draining--;
-	forget_done(relay->parking);
+	release_place(relay->parking, drained);
 }
 
 /* A parked event is a dead letter; "message" is what was, or would be, sent. */
@@ -125,6 +162,8 @@ hce_drain_delivered(HceRelay *relay, uint64 number)
 	if (drained == NULL)
 		return false;
 	drained->park->window = Min(MAX_WINDOW, drained->park->window * 2);
+	drained->park->delivered = relay->poll_time;
+	drained->park->silent = false;
 	settle_row(relay, drained, NULL);
 	return true;
 }
@@ -149,9 +188,14 @@ hce_drain_returned(HceRelay *relay, uint64 number)
 
 	if (drained == NULL)
 		return false;
-	drained->done = true;
-	drained->park->draining--;
-	forget_done(relay->parking);
+	if (drained->resent)
+	{
+		HceRelayType *type = &relay->types[drained->event.skeleton->type];
+
+		type->settled.redelivered++;
+		type->to_publish = type->to_store = true;
+	}
+	release_place(relay->parking, drained);
 	return true;
 }
 
@@ -182,8 +226,10 @@ static void
 register_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 {
 	HceParking *parking = relay->parking;
-	HceDrained *drained = drained_entry(parking, parking->next_drained++);
+	HceDrained *drained = &parking->drained[parking->free_drained];
 
+	parking->free_drained = drained->next_free;
+	parking->sent_drained++;
 	memset(drained, 0, sizeof(HceDrained));
 	drained->event = *event;
 	drained->event.message_key.data = NULL;
@@ -209,7 +255,7 @@ send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 		.value_len = event->envelope.len,
 		.timestamp_ms = hce_relay_kafka_time(event->commit_time),
 		.headers = headers,
-		.number = HCE_DRAIN_NUMBER | relay->parking->next_drained
+		.number = next_number(relay->parking)
 	};
 	HceSend		result;
 
@@ -240,7 +286,8 @@ read_more(HceRelay *relay, HceParkTopic *park)
 	HceParkedKey end = {0, relay->stored.epoch, relay->stored.settled};
 
 	/* behind a rewind are rows that are to be deleted; those held are skipped */
-	if (park->read_empty || (park->rewound && park->leaving > park->held))
+	if (park->read_empty || (park->rewound && park->leaving > park->held) ||
+		relay->parking->batch_bytes >= batch_limit())
 		return false;
 	park->rewound = false;
 	park->read_empty = hce_parked_read(relay, park, end) == 0;
@@ -257,8 +304,10 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 	{
 		/* what was read may tell that it is paused */
 		if (park->paused || park->draining >= park->window ||
-			parking->next_drained - parking->oldest_drained >= HCE_DRAIN_RING)
+			parking->free_drained < 0)
 			return false;
+		if (!hce_dead_letters_room(relay))
+			return true;
 		if (park->next_row == park->nread)
 		{
 			if (!read_more(relay, park))
@@ -268,6 +317,8 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 		if (send_row(relay, park, &park->rows_read[park->next_row]) == HCE_SEND_LATER)
 			return false;
 		park->sent_to = park->rows_read[park->next_row++].key;
+		if (park->next_row == park->nread)
+			hce_drain_drop_batch(relay, park);
 	}
 	return true;
 }
@@ -289,8 +340,7 @@ hce_drain_turn(HceRelay *relay)
 		if (park->mode != HCE_MODE_DRAINING)
 			continue;
 		if (parking->drained == NULL)
-			parking->drained = MemoryContextAllocHuge(relay->context,
-													  HCE_DRAIN_RING * sizeof(HceDrained));
+			make_places(relay);
 		if (park->batch == NULL)
 			park->batch = AllocSetContextCreate(relay->context, "hcevents drain",
 												ALLOCSET_DEFAULT_SIZES);

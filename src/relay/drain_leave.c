@@ -82,12 +82,12 @@ count_row(HceRelay *relay, const HceLeaving *row)
 
 /* Somebody else has deleted a row, and counted it, also in its topic. */
 static void
-forget_row(const HceLeaving *row)
+forget_row(HceRelay *relay, const HceLeaving *row)
 {
 	row->park->rows++;
 	row->park->bytes += row->bytes + HCE_PARKED_OVERHEAD;
 	if (row->letter != NULL)
-		MemoryContextDelete(row->letter->context);
+		hce_dead_letter_free(relay, row->letter);
 }
 
 /*
@@ -112,11 +112,13 @@ hce_drain_store(HceRelay *relay)
 		if (row->fate == HCE_ROW_DELETED)
 			count_row(relay, row);
 		else if (row->fate == HCE_ROW_GONE)
-			forget_row(row);
+			forget_row(relay, row);
 		else
 		{
 			row->park->leaving++;
 			row->park->held++;
+			if (row->letter != NULL)
+				hce_dead_letter_discount(relay, row->letter);
 			parking->leaving[held++] = *row;
 		}
 	}

@@ -22,7 +22,11 @@
 #include "relay/parking.h"
 #include "relay/statement.h"
 
-/* Bytes of the texts of rows after which no more are taken. */
+/*
+ * Rows that are read at a time, and the bytes of their texts after which no
+ * more are taken.
+ */
+#define READ_ROWS		1000
 #define READ_BYTES		(4 * 1024 * 1024)
 
 static HceStatement read_rows = {
@@ -31,8 +35,8 @@ static HceStatement read_rows = {
 	" FROM hcevents.parked_store WHERE topic = $1"
 	" AND (epoch, commit_lsn, event_index) > ($2, $3, $4)"
 	" AND (epoch, commit_lsn, event_index) < ($5, $6, $7)"
-	" ORDER BY epoch, commit_lsn, event_index LIMIT 1000",
-	NULL, 7, {TEXTOID, INT4OID, LSNOID, INT8OID, INT4OID, LSNOID, INT8OID}
+	" ORDER BY epoch, commit_lsn, event_index LIMIT $8",
+	NULL, 8, {TEXTOID, INT4OID, LSNOID, INT8OID, INT4OID, LSNOID, INT8OID, INT8OID}
 };
 
 /* The headers of a row, as publish() journals them. */
@@ -145,7 +149,9 @@ query_rows(const HceParkTopic *park, HceParkedKey end)
 		Int64GetDatum(park->read_to.position.index),
 		Int32GetDatum(end.epoch),
 		LSNGetDatum(end.position.lsn),
-		Int64GetDatum(end.position.index)
+		Int64GetDatum(end.position.index),
+		/* no more than could be sent, unless some are to be passed over */
+		Int64GetDatum(park->held > 0 ? READ_ROWS : Min(READ_ROWS, park->window))
 	};
 
 	hce_statement_run(&read_rows, values, NULL);
@@ -172,7 +178,7 @@ take_rows(HceRelay *relay, HceParkTopic *park)
 
 /*
  * Read the next rows of a topic behind park->read_to and before "end" into
- * park->rows_read, whose texts live in park->batch until the next call.
+ * park->rows_read, whose texts live in park->batch until that is dropped.
  * Returns how many there are.  In a transaction of its own.
  */
 int
@@ -180,17 +186,19 @@ hce_parked_read(HceRelay *relay, HceParkTopic *park, HceParkedKey end)
 {
 	MemoryContext old = CurrentMemoryContext;
 
-	MemoryContextReset(park->batch);
-	park->nread = park->next_row = 0;
+	hce_drain_drop_batch(relay, park);
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
 	do
 	{
+		MemoryContextReset(park->batch);
 		query_rows(park, end);
 		MemoryContextSwitchTo(park->batch);
 		take_rows(relay, park);
 	} while (park->nread == 0 && SPI_processed > 0);
 	hce_position_commit();
+	park->batch_bytes = MemoryContextMemAllocated(park->batch, true);
+	relay->parking->batch_bytes += park->batch_bytes;
 	MemoryContextSwitchTo(old);
 	return park->nread;
 }

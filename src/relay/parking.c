@@ -15,8 +15,8 @@
  *							takes nothing (all topics: "backlog"); the topic
  *							is away, silent or paused
  *	parking	 -> draining	none of the above holds, and the topic answers
- *	draining -> parking		the topic fails again, or is paused; or "backlog"
- *							while its rows are in flight
+ *	draining -> parking		the topic fails again, is silent or paused; or
+ *							"backlog" while its rows are in flight
  *	draining -> direct		it has no rows
  *
  * Invariants, on which order and completeness rest:
@@ -57,7 +57,10 @@
 #include "relay/parking.h"
 #include "settings.h"
 
-/* How long a topic may be unavailable before its events are parked. */
+/*
+ * How long a topic may be unavailable before its events are parked; one that
+ * may not be written parks at once, see parking_retry.c.
+ */
 #define TOPIC_PATIENCE_US	(5 * USECS_PER_SEC)
 
 /*
@@ -70,10 +73,6 @@
 /* The end of draining, see above. */
 #define CLOSING_ROWS		2000
 #define CLOSING_US			(2 * USECS_PER_SEC)
-
-/* How long a topic that failed while it drained is left alone. */
-#define RETRY_US			USECS_PER_SEC
-#define MAX_RETRY_US		(8 * USECS_PER_SEC)
 
 const char *
 hce_topic_mode_name(HceTopicMode mode)
@@ -120,9 +119,14 @@ hce_parking_set_mode(HceRelay *relay, HceParkTopic *park, HceTopicMode mode,
 	if (park->topic != NULL)
 		hce_producer_hold_topic(park->topic, mode == HCE_MODE_PARKING);
 	if (mode == HCE_MODE_DRAINING)
-		hce_drain_rewind(park);
+		hce_drain_rewind(relay, park);
+	else
+		hce_drain_drop_batch(relay, park);
 	if (mode == HCE_MODE_DIRECT)
+	{
 		park->retry_us = 0;
+		park->silent = false;
+	}
 	ereport(mode == HCE_MODE_PARKING ? WARNING : LOG,
 			errmsg("events for topic \"%s\" of database \"%s\" are now %s: %s",
 				   park->name, relay->database,
@@ -152,16 +156,20 @@ hce_parking_holds(HceRelay *relay, const HceParkTopic *const_park)
 /*
  * Whether messages of a topic stay without acknowledgement although brokers
  * answer: its partitions are full, or lack replicas.  Brokers are asked, lest
- * a Kafka that is away as a whole is taken for that.  While the topic drains
- * one message in flight is a trial, and holds up nobody.
+ * a Kafka that is away as a whole is taken for that.  One row in flight, with
+ * which a topic begins to drain, is no exception: while it stays, nothing that
+ * failed is sent again, of any topic.
  */
 static bool
 is_silent(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 {
-	TimestampTz since = hce_producer_topic_silent_since(relay->producer, park->topic);
+	TimestampTz since;
 
-	if (since == 0 || now - since < SILENCE_US / 2 ||
-		(park->mode == HCE_MODE_DRAINING && park->draining <= 1))
+	if (park->topic == NULL || !hce_producer_connected(relay->producer) ||
+		hce_producer_taking_back(relay->producer))
+		return false;
+	since = hce_producer_topic_silent_since(relay->producer, park->topic);
+	if (since == 0 || now - since < SILENCE_US / 2)
 		return false;
 	if (!hce_producer_answered(relay->producer, since + SILENCE_US / 2))
 		return false;
@@ -185,10 +193,12 @@ reason_to_park(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 		return NULL;
 	since = hce_producer_topic_away_since(park->topic);
 	if (since != 0 &&
-		(park->mode == HCE_MODE_DRAINING || now - since > TOPIC_PATIENCE_US))
+		(park->mode == HCE_MODE_DRAINING || now - since > TOPIC_PATIENCE_US ||
+		 hce_producer_topic_denied(park->topic)))
 		return hce_producer_topic_problem(park->topic);
 	if (is_silent(relay, park, now))
 	{
+		park->silent = true;
 		parking->take_back = true;
 		return "Kafka answers, but acknowledges nothing";
 	}
@@ -234,16 +244,13 @@ close_draining(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 static void
 move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 {
+	HceParking *parking = relay->parking;
 	const char *reason;
 
 	if (park->mode != HCE_MODE_PARKING &&
 		(reason = reason_to_park(relay, park, now)) != NULL)
 	{
-		if (park->mode == HCE_MODE_DRAINING && !park->paused)
-		{
-			park->retry_us = Min(MAX_RETRY_US, Max(RETRY_US, park->retry_us * 2));
-			park->retry_time = now + park->retry_us;
-		}
+		hce_parking_leave_alone(park, now);
 		hce_parking_set_mode(relay, park, HCE_MODE_PARKING, reason);
 	}
 	else if (park->mode == HCE_MODE_PARKING && may_drain(relay, park, now))
@@ -252,7 +259,11 @@ move_topic(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING, "the topic takes events");
 	}
 	if (park->mode == HCE_MODE_PARKING && relay->producer != NULL)
+	{
 		(void) hce_producer_return_failed(relay->producer, park->topic, hce_parking_room);
+		/* what was in flight when it began to park may be silent, too */
+		parking->take_back |= is_silent(relay, park, now);
+	}
 	if (park->mode == HCE_MODE_DRAINING && park->topic != NULL)
 		close_draining(relay, park, now);
 }
@@ -288,6 +299,7 @@ hce_parking_serve(HceRelay *relay)
 	bool		pauses;
 	bool		parked;
 	bool		adopt;
+	bool		resumed;
 
 	if (!db->pauses_changed && !db->parked_requested && !db->adopt_requested)
 		return;
@@ -295,7 +307,9 @@ hce_parking_serve(HceRelay *relay)
 	pauses = db->pauses_changed;
 	parked = db->parked_requested;
 	adopt = db->adopt_requested;
+	resumed = db->resumed;
 	db->pauses_changed = db->parked_requested = db->adopt_requested = false;
+	db->resumed = false;
 	LWLockRelease(hce_shared->lock);
 	if (relay->wal == NULL)
 	{
@@ -305,6 +319,8 @@ hce_parking_serve(HceRelay *relay)
 	}
 	if (pauses)
 		hce_parking_note_pauses(relay);
+	if (resumed)
+		hce_parking_retry_all(relay);
 	if (parked)
 		hce_drain_drop_unsent(relay);
 }

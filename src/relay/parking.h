@@ -73,15 +73,20 @@ struct HceParkTopic
 	int64		rows;			/* in the table and in the buffer */
 	int64		bytes;			/* of them */
 	int			buffered;		/* of them in the buffer */
+
+	/* parking_retry.c */
 	TimestampTz retry_time;		/* no draining before */
-	int64		retry_us;
+	int64		retry_us;		/* how long it is left alone; 0 = it is not */
+	bool		silent;			/* that is why */
+	TimestampTz delivered;		/* when a row was acknowledged last */
 
 	/* drain.c */
 	bool		closing;		/* newer events wait, so that it ends */
 	TimestampTz close_time;		/* when closing began or may begin again */
 	HceParkedKey read_to;		/* last row that was read */
 	HceParkedKey sent_to;		/* last row of them that was sent */
-	MemoryContext batch;		/* rows read and not yet sent */
+	MemoryContext batch;		/* rows read, empty when all are sent */
+	Size		batch_bytes;	/* of it */
 	HceParkedEvent *rows_read;
 	int			nread;
 	int			next_row;
@@ -117,14 +122,14 @@ typedef struct HceLeaving
 	HceRowFate	fate;			/* HCE_ROW_HELD: so it was last time */
 } HceLeaving;
 
-/* A row that was sent, without a report yet. */
+/* A row that was sent, without a report yet; or a place for one. */
 typedef struct HceDrained
 {
 	HceParkedEvent event;		/* without its texts */
 	HceParkTopic *park;
 	uint32		bytes;
-	bool		done;
 	bool		resent;
+	int			next_free;		/* of a free place: the next one, -1 = none */
 } HceDrained;
 
 struct HceParking
@@ -138,6 +143,7 @@ struct HceParking
 	bool		paused;			/* hcevents.pause() of everything */
 	char		pause_reason[HCE_MAX_REASON];
 	List	   *paused_types;	/* of char *; "*" is not among them */
+	char		waiting_for[HCE_MAX_ERROR];
 
 	/* events that are parked with the next position row */
 	MemoryContext buffer_context;
@@ -149,8 +155,9 @@ struct HceParking
 
 	/* rows in flight, by number; see HCE_DRAIN_NUMBER */
 	HceDrained *drained;
-	uint64		oldest_drained;
-	uint64		next_drained;
+	int			free_drained;	/* first free place, -1 = none */
+	Size		batch_bytes;	/* of rows read, of all topics */
+	uint64		sent_drained;	/* rows sent, ever */
 
 	/* rows that are deleted with the next position row; see drain_leave.c */
 	HceLeaving *leaving;
@@ -179,9 +186,14 @@ typedef struct HceLostType
 	int64		count;			/* in no row yet */
 } HceLostType;
 
-/* Numbers of messages that come from the table have this bit. */
+/*
+ * Numbers of messages that come from the table have this bit, a number that
+ * grows with each, and below it the row's place among those in flight.  Places
+ * are used again in any order: a row that stays in flight keeps its own only.
+ */
 #define HCE_DRAIN_NUMBER	(UINT64CONST(1) << 63)
-#define HCE_DRAIN_RING		65536
+#define HCE_DRAIN_PLACE_BITS	16
+#define HCE_DRAIN_PLACES	(1 << HCE_DRAIN_PLACE_BITS)
 
 /* parking.c */
 extern const char *hce_topic_mode_name(HceTopicMode mode);
@@ -192,12 +204,17 @@ extern void hce_parking_set_mode(HceRelay *relay, HceParkTopic *park,
 extern void hce_parking_start_pauses(HceRelay *relay);
 extern void hce_parking_note_pauses(HceRelay *relay);
 
+/* parking_retry.c */
+extern void hce_parking_leave_alone(HceParkTopic *park, TimestampTz now);
+extern void hce_parking_retry_all(HceRelay *relay);
+
 /* parking_backlog.c */
 extern uint64 hce_parking_wal_limit(int max_retained_wal);
 extern void hce_parking_look_at_wal(HceRelay *relay, TimestampTz now);
 
 /* drain.c */
-extern void hce_drain_rewind(HceParkTopic *park);
+extern void hce_drain_rewind(HceRelay *relay, HceParkTopic *park);
+extern void hce_drain_drop_batch(HceRelay *relay, HceParkTopic *park);
 extern void hce_drain_drop_unsent(HceRelay *relay);
 
 /* drain_leave.c */

@@ -74,7 +74,7 @@ end_draining(HceRelay *relay, HceParkTopic *park)
 	if (hce_parked_remain(park->name, &events, &bytes))
 	{
 		/* not covered by the position before, or somebody added it */
-		hce_drain_rewind(park);
+		hce_drain_rewind(relay, park);
 		return;
 	}
 	/* zero, when what others have moved is added too (hce_parking_moved) */

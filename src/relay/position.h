@@ -49,6 +49,7 @@ typedef struct HceStoredCounters
 typedef struct HceDeadLetter
 {
 	MemoryContext context;		/* that holds it, once it is kept */
+	Size		bytes;			/* of that, as counted in letter_bytes */
 	unsigned char event_id[HCE_UUID_SIZE];
 	char	   *event_type;
 	char	   *topic;

@@ -186,7 +186,7 @@ hce_producer_not_taken(HceProducer *producer, HceTopic *topic,
 	if (rd_kafka_fatal_error(producer->handle, NULL, 0) != 0)
 		producer->fatal = true;
 	else if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-		hce_producer_topic_denied(producer, topic);
+		hce_producer_deny_topic(producer, topic);
 	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
 			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
 		topic->state = TOPIC_UNKNOWN;

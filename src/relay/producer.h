@@ -62,6 +62,9 @@ extern TimestampTz hce_producer_topic_silent_since(const HceProducer *producer,
 												   const HceTopic *topic);
 extern const char *hce_producer_topic_problem(const HceTopic *topic);
 extern bool hce_producer_topic_invalid(const HceTopic *topic);
+extern bool hce_producer_topic_denied(const HceTopic *topic);
+extern bool hce_producer_topic_permission(const HceTopic *topic, char *to,
+										  size_t size);
 extern void hce_producer_topic_retry(HceTopic *topic);
 extern void hce_producer_hold_topic(HceTopic *topic, bool held);
 extern bool hce_producer_answered(HceProducer *producer, TimestampTz since);

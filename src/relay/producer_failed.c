@@ -224,7 +224,7 @@ keep_message(HceProducer *producer, const rd_kafka_message_t *message)
 										   &failed.headers);
 	strlcpy(failed.error, rd_kafka_err2str(message->err), sizeof(failed.error));
 	if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-		hce_producer_topic_denied(producer, failed.topic);
+		hce_producer_deny_topic(producer, failed.topic);
 	else if (!failed.suspect)
 		failed.topic->state = TOPIC_UNKNOWN;
 	/* what we took back ourselves has no news */

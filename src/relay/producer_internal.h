@@ -146,7 +146,7 @@ extern void hce_producer_partition_confirmed(HceProducer *producer,
 											 const rd_kafka_message_t *message);
 extern void hce_producer_open_topic(HceProducer *producer, HceTopic *topic);
 extern void hce_producer_denied(HceProducer *producer, const char *what);
-extern void hce_producer_topic_denied(HceProducer *producer, HceTopic *topic);
+extern void hce_producer_deny_topic(HceProducer *producer, HceTopic *topic);
 extern void hce_producer_topic_granted(HceProducer *producer,
 									   const rd_kafka_message_t *message);
 extern void hce_producer_finish_probe(HceProducer *producer);

@@ -63,15 +63,13 @@ hce_producer_denied(HceProducer *producer, const char *what)
  * has to try.
  */
 void
-hce_producer_topic_denied(HceProducer *producer, HceTopic *topic)
+hce_producer_deny_topic(HceProducer *producer, HceTopic *topic)
 {
 	char		what[sizeof(producer->denied)];
 
-	snprintf(what, sizeof(what),
-			 "permission to write topic \"%s\"; grant WRITE and DESCRIBE on it in Kafka",
-			 topic->name);
-	hce_producer_denied(producer, what);
 	topic->denied = true;
+	(void) hce_producer_topic_permission(topic, what, sizeof(what));
+	hce_producer_denied(producer, what);
 	if (topic->away_since == 0)
 		topic->away_since = producer->poll_time;
 	strlcpy(topic->problem,
@@ -227,6 +225,24 @@ bool
 hce_producer_topic_invalid(const HceTopic *topic)
 {
 	return topic->state == TOPIC_INVALID;
+}
+
+/* Whether Kafka did not let us write to a topic when it was last tried. */
+bool
+hce_producer_topic_denied(const HceTopic *topic)
+{
+	return topic->denied;
+}
+
+/* If so: what has to be granted, for the view.  Returns whether it is so. */
+bool
+hce_producer_topic_permission(const HceTopic *topic, char *to, size_t size)
+{
+	if (topic->denied)
+		snprintf(to, size,
+				 "permission to write topic \"%s\"; grant WRITE and DESCRIBE on it in Kafka",
+				 topic->name);
+	return topic->denied;
 }
 
 /* Give a topic another chance: forget since when it has taken nothing. */

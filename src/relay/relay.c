@@ -156,7 +156,7 @@ show_state(HceRelay *relay)
 			HCE_DISCONNECTED;
 		waiting_for = relay->waits_for_sync ?
 			"a synchronous standby to confirm what was committed before the server's start" :
-			hce_producer_waiting_for(relay->producer);
+			hce_parking_waiting_for(relay);
 		error = hce_producer_error(relay->producer);
 	}
 

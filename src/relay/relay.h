@@ -106,6 +106,7 @@ typedef struct HceRelay
 	int			ntypes;
 	int			types_capacity;
 	List	   *dead;			/* HceDeadLetter, to be stored */
+	Size		letter_bytes;	/* of all letters, also of rows that leave */
 	int64		dead_total;		/* in the store, without those retried */
 	HcePosition last_dead;		/* highest position of one stored here */
 	bool		recount;		/* somebody has changed dead letters or gaps */
@@ -193,6 +194,7 @@ extern void hce_parking_turn(HceRelay *relay);
 extern void hce_parking_serve(HceRelay *relay);
 extern bool hce_parking_stopped(const HceRelay *relay);
 extern const char *hce_parking_paused(const HceRelay *relay);
+extern const char *hce_parking_waiting_for(HceRelay *relay);
 extern bool hce_parking_unstored(const HceRelay *relay);
 extern bool hce_parking_store_due(HceRelay *relay, TimestampTz now);
 extern void hce_parking_store(HceRelay *relay);
@@ -235,6 +237,9 @@ extern void hce_dead_letter_init(HceDeadLetter *letter,
 extern void hce_dead_letter_set_headers(HceDeadLetter *letter,
 										const HceHeader *headers, int count);
 extern HceDeadLetter *hce_dead_letter_copy(HceRelay *relay, const HceDeadLetter *letter);
+extern bool hce_dead_letters_room(const HceRelay *relay);
+extern void hce_dead_letter_discount(HceRelay *relay, HceDeadLetter *letter);
+extern void hce_dead_letter_free(HceRelay *relay, HceDeadLetter *letter);
 extern void hce_dead_letter_keep_copy(HceRelay *relay, HceDeadLetter *copy);
 extern void hce_dead_letter_keep(HceRelay *relay, const HceDeadLetter *letter);
 extern void hce_dead_letters_store(HceRelay *relay);

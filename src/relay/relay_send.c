@@ -463,6 +463,8 @@ hce_relay_send(HceRelay *relay)
 				return true;
 			if (hce_settle_count(relay->settle) >= MAX_UNSETTLED)
 				return false;
+			if (!hce_dead_letters_room(relay))
+				return true;
 			if (!skip_settled(relay, committed) && !send_event(relay, committed))
 				return !hce_parking_room(relay);
 			event_done(cursor);

@@ -25,9 +25,10 @@
 
 /*
  * The outermost level of nested transactions at which hcevents.pauses was
- * changed, and at which all was resumed; 0 = at none.
+ * changed, at which anything was resumed, and at which all was; 0 = at none.
  */
 static int	changed = 0;
+static int	resumed = 0;
 static int	resumed_all = 0;
 
 /* At commit: tell the relay.  Takes no lock that can fail, raises nothing. */
@@ -41,6 +42,7 @@ tell_relay(void)
 	if (db != NULL)
 	{
 		db->pauses_changed = true;
+		db->resumed |= resumed > 0;
 		db->adopt_requested |= resumed_all > 0;
 		if (db->relay_latch != NULL)
 			SetLatch(db->relay_latch);
@@ -69,7 +71,7 @@ at_transaction_end(XactEvent event, void *arg)
 		default:
 			return;
 	}
-	changed = resumed_all = 0;
+	changed = resumed = resumed_all = 0;
 }
 
 static void
@@ -92,12 +94,14 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId id,
 		return;
 	if (changed >= current)
 		changed = left;
+	if (resumed >= current)
+		resumed = left;
 	if (resumed_all >= current)
 		resumed_all = left;
 }
 
 static void
-note_change(bool resume_all)
+note_change(bool resume, bool all)
 {
 	static bool registered = false;
 
@@ -108,7 +112,9 @@ note_change(bool resume_all)
 	}
 	registered = true;
 	note_level(&changed);
-	if (resume_all)
+	if (resume)
+		note_level(&resumed);
+	if (resume && all)
 		note_level(&resumed_all);
 }
 
@@ -160,7 +166,7 @@ hcevents_pause(PG_FUNCTION_ARGS)
 	namestrcpy(&role, GetUserNameFromId(GetOuterUserId(), false));
 	values[2] = NameGetDatum(&role);
 
-	note_change(false);
+	note_change(false, false);
 	SPI_connect();
 	if (SPI_execute_with_args("INSERT INTO hcevents.pauses VALUES ($1, $2, $3, pg_catalog.now())"
 							  " ON CONFLICT (event_type) DO UPDATE SET reason = $2,"
@@ -178,7 +184,8 @@ hcevents_pause(PG_FUNCTION_ARGS)
 
 /*
  * hcevents.resume(event_type text): ends the pause of a type, or with NULL
- * all pauses, at commit.  NOTICE when there was none.  With NULL, a copied
+ * all pauses, at commit.  NOTICE when there was none.  Has the relay try all
+ * topics at once that it left alone since they failed.  With NULL, a copied
  * database is made one of its own.  Otherwise like pause().
  */
 PG_FUNCTION_INFO_V1(hcevents_resume);
@@ -192,7 +199,7 @@ hcevents_resume(PG_FUNCTION_ARGS)
 	HceDatabase *db = hce_shared_find(MyDatabaseId);
 	uint64		count;
 
-	note_change(all);
+	note_change(true, all);
 	SPI_connect();
 	if (SPI_execute_with_args(all ? "DELETE FROM hcevents.pauses" :
 							  "DELETE FROM hcevents.pauses WHERE event_type OPERATOR(pg_catalog.=) $1",

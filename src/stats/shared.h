@@ -98,6 +98,7 @@ typedef struct HceDatabase
 	bool		check_requested;	/* the catalogs may say something new */
 	bool		parked_requested;	/* rows of parked_store were moved */
 	bool		pauses_changed; /* hcevents.pauses was written */
+	bool		resumed;		/* by resume(), of whatever */
 	bool		adopt_requested;	/* resume() of a copied database */
 	bool		recount_requested;	/* dead letters or gaps were changed */
 

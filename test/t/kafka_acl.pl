@@ -129,6 +129,36 @@ acl('--add', '--operation', 'WRITE', @ours);
 reach('SELECT sum(captured) = sum(delivered) FROM hcevents.delivery_stats',
 	'once it may be written too, all is delivered');
 
+# Each try costs all topics the producer, so they become rare; resume() has one
+# made at once.
+
+sub tries
+{
+	return scalar grep { /topic "healthcore.patient.created".* are now sent from/ }
+	  split /\n/, slurp_file($node->logfile);
+}
+my $redelivered = hce_stats($node, 'redelivered');
+acl('--remove', '--operation', 'WRITE', @ours);
+write_rows();
+$secure->status_is($node, 'streaming',
+	qr/permission to write topic "healthcore.patient.created"; .*; tried again after [2-9]\d s, or at once by hcevents.resume\(\)/,
+	qr/authoriz/i, 'it is left alone longer with each try');
+my $tries = tries();
+my $end = time() + 26;
+while (time() < $end)
+{
+	$node->safe_psql('postgres', 'UPDATE patients SET version = version + 1');
+}
+cmp_ok(tries() - $tries, '<=', 1, 'so it is hardly tried again');
+note(tries() . ' tries in all, redelivered: '
+	  . (hce_stats($node, 'redelivered') - $redelivered));
+acl('--add', '--operation', 'WRITE', @ours);
+$node->safe_psql('postgres', q{SELECT hcevents.resume('patient.created')});
+ok( hce_wait_until(
+		sub { hce_stats($node, 'captured - delivered') == 0 }, 15),
+	'resume() has it tried at once');
+$secure->status_is($node, 'streaming', qr/^$/, qr/^/, 'nothing is waited for');
+
 is($node->safe_psql('postgres', 'SELECT count(*) FROM hcevents.dead_letters'),
 	'0', 'no event is a dead letter');
 hce_verify($node, $kafka, arguments => ['--allow-duplicates'],
