@@ -91,7 +91,7 @@ hce_relay_catch_sigterm(void)
 static bool
 alone_in_database(void)
 {
-	int			others = CountDBConnections(MyDatabaseId) - 1;
+	int			others = CountDBBackends(MyDatabaseId) - 1;
 
 	for (int i = 0; i < max_wal_senders; i++)
 	{

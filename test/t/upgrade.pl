@@ -305,7 +305,39 @@ foreach my $round (1 .. $rounds)
 		"round $round: nothing is missing when the position says so");
 }
 cmp_ok($completed, '>', 0, "it says so in $completed of $rounds rounds");
+
+# A session that commits although, and after, it was told to end
+
+# Returns whether the position is complete, and what is missing then.
+sub commit_late
+{
+	my ($milliseconds) = @_;
+	$node->start;
+	hce_wait_for_relay($node);
+	ask(qq{CREATE EXTENSION hcevents_test;
+		CREATE CONSTRAINT TRIGGER late AFTER INSERT ON things
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+			EXECUTE FUNCTION hce_test_sleep('$milliseconds')});
+	my $late = IPC::Run::start(
+		[ 'psql', '-X', '-d', $node->connstr('postgres'), '-c',
+			q{INSERT INTO things (name) VALUES ('late')} ],
+		'<', \undef, '>', \my $stdout, '2>', \my $stderr, IPC::Run::timeout(120));
+	ok( $node->poll_query_until('postgres',
+			q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND state = 'active'}),
+		'a session commits');
+	stop("a commit that takes $milliseconds ms");
+	eval { $late->finish };
+	my ($complete, undef, $ids) = without_library($is_complete,
+		'DROP TRIGGER late ON things; DROP EXTENSION hcevents_test',
+		q{SELECT string_agg(id::text, ' ') FROM things WHERE name = 'late'});
+	return ($complete, missing(split / /, $ids));
+}
+
+is_deeply([ commit_late(600) ], ['t'], 'a late commit is waited for');
+my ($late_complete, @late) = commit_late(2500);
+is("$late_complete " . @late, 'f 1', 'but not for ever, and the position says so');
 $node->start;
+hce_flush($node);
 write_and_stop('pg_upgrade');
 upgrade('fifth');
 my $was_complete = complete();
