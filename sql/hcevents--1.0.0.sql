@@ -156,7 +156,8 @@ CREATE TABLE hcevents.position (
     restart_lsn pg_lsn NOT NULL,
     written timestamptz NOT NULL,
     stats_reset timestamptz NOT NULL,
-    home bigint NOT NULL DEFAULT 0
+    home bigint NOT NULL DEFAULT 0,
+    complete boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE hcevents.position IS
 'How far the journal of this database is settled: every event of a commit before commit_lsn, and the first event_index events of the commit at commit_lsn. Written by the relay only.';
@@ -173,6 +174,11 @@ COMMENT ON COLUMN hcevents.position.restart_lsn IS 'Start of the oldest WAL that
 COMMENT ON COLUMN hcevents.position.written IS 'When the row was written.';
 COMMENT ON COLUMN hcevents.position.stats_reset IS 'When the counters were reset.';
 COMMENT ON COLUMN hcevents.position.home IS 'The data directory this row was written in; another one means a copy, but for a promoted standby.';
+COMMENT ON COLUMN hcevents.position.complete IS 'Nothing that was committed in this database is missing up to here. Written when the server stops in order; false in every row of a running relay, and void when hcevents.captured_in names another data directory.';
+
+CREATE SEQUENCE hcevents.captured_in;
+COMMENT ON SEQUENCE hcevents.captured_in IS
+'Where the first event was captured after a complete position and before a relay had taken it over: 1 = nowhere, 2 = in a data directory that is not known, else that directory (hcevents.position.home). A sequence, since that must hold although a transaction is rolled back.';
 
 CREATE TABLE hcevents.counters (
     event_type text PRIMARY KEY,
@@ -317,7 +323,7 @@ COMMENT ON TABLE hcevents.pauses IS
 REVOKE ALL ON hcevents.position, hcevents.counters, hcevents.gap_log,
     hcevents.dead_letter_store, hcevents.counter_changes,
     hcevents.parked_store, hcevents.open_records, hcevents.topic_modes,
-    hcevents.pauses FROM PUBLIC;
+    hcevents.pauses, hcevents.captured_in FROM PUBLIC;
 
 /* ---- what the library says ---- */
 
@@ -489,6 +495,8 @@ COMMENT ON FUNCTION hcevents.journal_start() IS
 REVOKE ALL ON FUNCTION hcevents.journal_start() FROM PUBLIC;
 
 SELECT hcevents.install();
+
+SELECT pg_catalog.setval('hcevents.captured_in', 1);
 
 INSERT INTO hcevents.position
 SELECT true, c.system_identifier, d.oid, k.timeline_id, 1, s.lsn, 0, s.lsn, 0,

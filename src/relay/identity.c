@@ -11,6 +11,11 @@
  * number is wrong, and the copy gets an id of its own.  The position row
  * holds the id of the directory whose relay wrote it.
  *
+ * pg_upgrade makes a cluster with WAL of its own, which begins where the first
+ * server that is not pg_upgrade's finds it.  The file remembers that place:
+ * whoever takes over the position row of the old cluster reads from there on,
+ * if nothing is missing up to the row.
+ *
  * A standby is a copy too, and the one that may go on: standby.signal is
  * there when its postmaster starts.  recovery.signal alone means that a backup
  * was restored.  Where a standby ran without this library, a change of the
@@ -31,6 +36,9 @@
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
+#include "miscadmin.h"
 #include "storage/fd.h"
 
 #include "relay/identity.h"
@@ -38,6 +46,9 @@
 /* In the data directory, which is the postmaster's working directory. */
 #define HOME_FILE		"hcevents.home"
 #define HOME_FILE_NEW	"hcevents.home.new"
+
+/* pg_upgrade is at work: the next server but its own notes the place. */
+#define BIRTH_TO_COME	1
 
 /* What PostgreSQL writes into a timeline's history when it was promoted. */
 #define NO_TARGET		"no recovery target specified"
@@ -54,17 +65,19 @@ read_home(HceHome *home, bool *ours)
 	long long	id;
 	unsigned long long inode;
 	int			origin;
+	unsigned long long birth = 0;
 	bool		valid;
 
 	*ours = false;
 	if (file == NULL)
 		return false;
-	valid = fscanf(file, "%lld %llu %d", &id, &inode, &origin) == 3 &&
+	valid = fscanf(file, "%lld %llu %d %llX", &id, &inode, &origin, &birth) >= 3 &&
 		id > 0 && origin >= HCE_ORIGIN_NEW && origin <= HCE_ORIGIN_STANDBY;
 	if (valid)
 	{
 		home->id = id;
 		home->origin = (HceOrigin) origin;
+		home->birth = (XLogRecPtr) birth;
 		*ours = fstat(fileno(file), &st) == 0 &&
 			inode == (unsigned long long) st.st_ino;
 	}
@@ -84,8 +97,9 @@ write_home(const HceHome *home)
 	(void) unlink(HOME_FILE_NEW);
 	file = AllocateFile(HOME_FILE_NEW, "w");
 	written = file != NULL && fstat(fileno(file), &st) == 0 &&
-		fprintf(file, "%lld %llu %d\n", (long long) home->id,
-				(unsigned long long) st.st_ino, (int) home->origin) > 0 &&
+		fprintf(file, "%lld %llu %d %llX\n", (long long) home->id,
+				(unsigned long long) st.st_ino, (int) home->origin,
+				(unsigned long long) home->birth) > 0 &&
 		fflush(file) == 0 && pg_fsync(fileno(file)) == 0;
 	if (file != NULL)
 		FreeFile(file);
@@ -105,13 +119,30 @@ make_id(void)
 
 	if (!pg_strong_random(&id, sizeof(id)))
 		return 0;
-	return (int64) (id >> 2) + 1;
+	/* above all values that mean something else where an id may stand */
+	return (int64) (id >> 2) + 1000;
+}
+
+/* Where the WAL begins that this server writes, by the control file. */
+static XLogRecPtr
+find_birth(XLogRecPtr noted)
+{
+	ControlFileData *control;
+	bool		intact;
+
+	if (IsBinaryUpgrade)
+		return BIRTH_TO_COME;
+	if (noted != BIRTH_TO_COME)
+		return noted;
+	control = get_controlfile(DataDir, &intact);
+	return intact ? control->checkPointCopy.redo : 0;
 }
 
 /*
  * Find out which data directory this is, and note it in its file.  Called in
- * the postmaster whenever it makes shared memory.  Raises no error: a
- * directory that cannot be told has the id 0.
+ * the postmaster whenever it makes shared memory.  Raises no error but for a
+ * control file that cannot be read: a directory that cannot be told has the
+ * id 0.
  */
 void
 hce_home_find(HceHome *home)
@@ -121,24 +152,27 @@ hce_home_find(HceHome *home)
 	bool		ours;
 	bool		found;
 	HceOrigin	origin = HCE_ORIGIN_NEW;
+	XLogRecPtr	birth;
 
 	memset(home, 0, sizeof(HceHome));
 	found = read_home(home, &ours);
+	birth = find_birth(home->birth);
 	if (standby)
 		origin = HCE_ORIGIN_STANDBY;
 	else if (restored)
 		origin = HCE_ORIGIN_RESTORED;
 	else if (ours)
-		return;
+		origin = home->origin;
 	else if (found)
 		origin = HCE_ORIGIN_COPIED;
 
-	if (ours && home->origin == origin)
+	if (ours && home->origin == origin && home->birth == birth)
 		return;
 	/* a backup restored into its own directory is another history as well */
 	if (!ours || restored)
 		home->id = make_id();
 	home->origin = origin;
+	home->birth = birth;
 	if (!write_home(home))
 		memset(home, 0, sizeof(HceHome));
 }

@@ -24,6 +24,8 @@ typedef struct HceHome
 {
 	int64		id;				/* random; 0 = could not be found out */
 	HceOrigin	origin;
+	XLogRecPtr	birth;			/* where the WAL of a cluster that pg_upgrade
+								 * made begins; 0 = of any other */
 } HceHome;
 
 extern void hce_home_find(HceHome *home);

@@ -46,10 +46,10 @@ static HceStatement update_position = {
 	"UPDATE hcevents.position SET system_identifier = $1, database_oid = $2,"
 	" timeline = $3, epoch = $4, commit_lsn = $5, event_index = $6,"
 	" sent_lsn = $7, sent_index = $8, restart_lsn = $9, written = $10,"
-	" stats_reset = $11, home = $12",
-	NULL, 12,
+	" stats_reset = $11, home = $12, complete = $13",
+	NULL, 13,
 	{INT8OID, OIDOID, INT4OID, INT4OID, LSNOID, INT8OID, LSNOID, INT8OID,
-	LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	LSNOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, BOOLOID}
 };
 
 static HceStatement upsert_counters = {
@@ -178,7 +178,9 @@ hce_position_load(HceStoredPosition *position)
 		return HCE_NO_EXTENSION;
 	if (SPI_execute("SELECT system_identifier, database_oid, timeline, epoch,"
 					" commit_lsn, event_index, sent_lsn, sent_index,"
-					" restart_lsn, written, stats_reset, home FROM hcevents.position",
+					" restart_lsn, written, stats_reset, home, complete,"
+					" (SELECT last_value FROM hcevents.captured_in)"
+					" FROM hcevents.position",
 					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
 				errcode(ERRCODE_DATA_CORRUPTED),
@@ -196,6 +198,8 @@ hce_position_load(HceStoredPosition *position)
 	position->written = DatumGetTimestampTz(hce_result(0, 10, NULL));
 	position->stats_reset = DatumGetTimestampTz(hce_result(0, 11, NULL));
 	position->home = DatumGetInt64(hce_result(0, 12, NULL));
+	position->complete = DatumGetBool(hce_result(0, 13, NULL));
+	position->captured_in = DatumGetInt64(hce_result(0, 14, NULL));
 	hce_position_commit();
 	return HCE_LOADED;
 }
@@ -279,7 +283,8 @@ hce_position_put(const HceStoredPosition *position)
 		LSNGetDatum(position->restart_lsn),
 		TimestampTzGetDatum(GetCurrentTimestamp()),
 		TimestampTzGetDatum(position->stats_reset),
-		Int64GetDatum(position->home)
+		Int64GetDatum(position->home),
+		BoolGetDatum(position->complete)
 	};
 
 	hce_statement_run(&update_position, values, NULL);
@@ -390,4 +395,17 @@ void
 hce_position_clear_counters(void)
 {
 	hce_statement_query("DELETE FROM hcevents.counters", SPI_OK_DELETE);
+}
+
+/*
+ * What was captured so far is the relay's to deliver: who captures from now on
+ * must say so, see capture/watched.c.  The relay sees to it that nobody does
+ * who looked before.
+ */
+void
+hce_position_forget_captures(void)
+{
+	hce_statement_query("SELECT pg_catalog.setval('hcevents.captured_in', 1)"
+						" FROM hcevents.captured_in WHERE last_value <> 1",
+						SPI_OK_SELECT);
 }

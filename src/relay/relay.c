@@ -3,9 +3,9 @@
  * relay.c
  *		The background worker that delivers one database's journal.
  *
- * Owns the process: its place in shared memory, its loop, its waits and its
- * end.  Its beginning is in relay_start.c, the work of a turn in relay_read.c,
- * relay_send.c and relay_store.c.
+ * Owns the process: its place in shared memory, its loop and its waits.  Its
+ * beginning is in relay_start.c, its end in relay_end.c, the work of a turn in
+ * relay_read.c, relay_send.c and relay_store.c.
  *
  * No transaction is open while the relay waits, and it never waits for Kafka:
  * librdkafka's threads do, and wake it through a pipe.
@@ -20,10 +20,8 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "replication/slot.h"
 #include "storage/ipc.h"
-#include "storage/proc.h"
-#include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -53,24 +51,6 @@
 #define NAP_MS			3
 
 static HceDatabase *my_database = NULL;
-
-/*
- * SIGTERM: end in order.  A transaction is finished first: what was delivered
- * and is not in the position row yet would be sent again.  But a wait for a
- * lock, which may last, is given up at once.  (A signal that comes just before
- * such a wait does not end it; the holder of the lock does.)
- */
-static void
-handle_sigterm(SIGNAL_ARGS)
-{
-	int			save_errno = errno;
-
-	ShutdownRequestPending = true;
-	if (IsTransactionState() && MyProc != NULL && MyProc->waitLock != NULL)
-		die(postgres_signal_arg);
-	SetLatch(MyLatch);
-	errno = save_errno;
-}
 
 /* Before the process gives up shared memory: nobody may wake it any more. */
 static void
@@ -207,27 +187,6 @@ show_state(HceRelay *relay)
 }
 
 /*
- * End in order: give up the slot first, since others may wait for it, then
- * give Kafka a second to acknowledge, then write how far that came.
- */
-static void
-stop(HceRelay *relay, HceExit reason)
-{
-	if (MyReplicationSlot != NULL)
-		ReplicationSlotRelease();
-	if (relay->producer != NULL)
-		hce_producer_stop(relay->producer);
-	if (relay->wal != NULL)
-	{
-		hce_relay_settle(relay);
-		if (relay->unstored > 0 || relay->dead != NIL ||
-			hce_parking_store_due(relay, PG_INT64_MAX))
-			(void) hce_relay_store(relay);
-	}
-	hce_relay_end(reason);
-}
-
-/*
  * While Kafka does not answer: whether the files of hcevents.kafka_config_file
  * have changed, which may be the remedy.  Looked at once a second.
  */
@@ -252,7 +211,7 @@ serve_requests(HceRelay *relay)
 	if (ShutdownRequestPending)
 	{
 		ProcDiePending = false;
-		stop(relay, HCE_EXIT_ERROR);
+		hce_relay_stop(relay, HCE_EXIT_ERROR);
 	}
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
@@ -261,12 +220,12 @@ serve_requests(HceRelay *relay)
 		ProcessConfigFile(PGC_SIGHUP);
 		if (hce_relay_settings_stale() || (relay->producer != NULL &&
 										   hce_producer_files_changed(relay->producer)))
-			stop(relay, HCE_EXIT_RESTART);
+			hce_relay_stop(relay, HCE_EXIT_RESTART);
 	}
 	if (relay->producer != NULL && files_mended(relay))
-		stop(relay, HCE_EXIT_RESTART);
+		hce_relay_stop(relay, HCE_EXIT_RESTART);
 	if (my_database->hold_pid != 0 || my_database->restart_requested)
-		stop(relay, HCE_EXIT_RESTART);
+		hce_relay_stop(relay, HCE_EXIT_RESTART);
 
 	hce_parking_serve(relay);
 	if (my_database->recount_requested &&
@@ -277,7 +236,7 @@ serve_requests(HceRelay *relay)
 		my_database->recount_requested = false;
 		LWLockRelease(hce_shared->lock);
 		if (!hce_dead_letters_recount(relay))
-			stop(relay, HCE_EXIT_GONE);
+			hce_relay_stop(relay, HCE_EXIT_GONE);
 	}
 	if (!my_database->reset_requested && !my_database->check_requested)
 		return;
@@ -291,14 +250,14 @@ serve_requests(HceRelay *relay)
 		relay->neighbours += hce_shared->databases[i].wanted ? 1 : 0;
 	LWLockRelease(hce_shared->lock);
 	if (check && !my_database->wanted)
-		stop(relay, HCE_EXIT_GONE);
+		hce_relay_stop(relay, HCE_EXIT_GONE);
 	if (check && hce_relay_settings_changed_in_catalog())
-		stop(relay, HCE_EXIT_RESTART);
+		hce_relay_stop(relay, HCE_EXIT_RESTART);
 	if (reset && relay->wal != NULL)
 	{
 		hce_relay_reset_stats(relay);
 		if (!hce_relay_store(relay))
-			stop(relay, HCE_EXIT_GONE);
+			hce_relay_stop(relay, HCE_EXIT_GONE);
 	}
 }
 
@@ -386,10 +345,10 @@ turn(HceRelay *relay)
 		more |= hce_relay_send(relay);
 		hce_relay_settle(relay);
 		if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
-			stop(relay, HCE_EXIT_GONE);
+			hce_relay_stop(relay, HCE_EXIT_GONE);
 		hce_relay_advance_slot(relay);
 		if (!hce_dead_letters_look_old(relay))
-			stop(relay, HCE_EXIT_GONE);
+			hce_relay_stop(relay, HCE_EXIT_GONE);
 		hce_relay_publish_stats(relay);
 	}
 	show_state(relay);
@@ -463,7 +422,7 @@ hce_relay_main(Datum arg)
 
 	hce_exit_guard_install();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, handle_sigterm);
+	hce_relay_catch_sigterm();
 	BackgroundWorkerUnblockSignals();
 	enter(dboid);
 

@@ -147,6 +147,10 @@ extern PGDLLEXPORT void hce_relay_main(Datum arg);
 extern void hce_relay_end(HceExit reason);
 extern void hce_relay_note_failure(HceDatabase *db);
 
+/* relay_end.c */
+extern void hce_relay_catch_sigterm(void);
+extern void hce_relay_stop(HceRelay *relay, HceExit reason);
+
 /* standby.c: the slot of a database on a physical standby */
 extern PGDLLEXPORT void hce_standby_main(Datum arg);
 

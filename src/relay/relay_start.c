@@ -159,6 +159,7 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 		stored->epoch = next_epoch(stored->epoch);
 	stored->timeline = timeline;
 	stored->home = hce_shared->home.id;
+	stored->complete = false;
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
 	if (restored)
@@ -176,6 +177,26 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 }
 
 /*
+ * Where a copy may go on so that nothing is missing: the row says that its
+ * original had nothing left, and so does the mark of who captured since.  A
+ * copy of the files goes on at the row.  A cluster that pg_upgrade made has
+ * WAL from its beginning on only.  InvalidXLogRecPtr: something is missing.
+ */
+static XLogRecPtr
+complete_from(const HceStoredPosition *stored)
+{
+	const HceHome *home = &hce_shared->home;
+
+	if (!stored->complete || stored->database_oid != MyDatabaseId ||
+		(stored->captured_in != HCE_CAPTURED_NOWHERE &&
+		 stored->captured_in != home->id))
+		return InvalidXLogRecPtr;
+	if (stored->system_identifier == GetSystemIdentifier())
+		return stored->restart_lsn;
+	return home->birth > stored->settled.lsn ? home->birth : InvalidXLogRecPtr;
+}
+
+/*
  * Compare the row with where we are.  A database that was copied stays
  * paused, so that a clone never publishes to production.
  */
@@ -190,6 +211,9 @@ check_identity(HceRelay *relay)
 		ereport(WARNING,
 				errmsg("database \"%s\" is a copy: its relay stays paused",
 					   relay->database),
+				errdetail("%s", XLogRecPtrIsInvalid(complete_from(&relay->stored)) ?
+						  "Its original may not have delivered all that was committed before the copy was made." :
+						  "Its original had delivered all that was committed."),
 				errhint("See hcevents.check() for how to make it publish."));
 	}
 	else if (relay->stored.timeline != timeline ||
@@ -197,9 +221,18 @@ check_identity(HceRelay *relay)
 		adopt_row(relay, timeline);
 }
 
+/* What hcevents.gaps says when a copy is resumed, and what the log adds. */
+#define COPIED_WITHIN \
+	"a copied database was resumed; its copied journal is not delivered"
+#define COPIED_INCOMPLETE \
+	"the cluster was upgraded or copied before everything was delivered"
+#define COPIED_HINT \
+	"If the old server can still be started, what it has not delivered is delivered there: let hcevents.flush() return true, stop it and make the copy anew. See the README, \"Upgrading the cluster\"."
+
 /*
- * resume() of a copied database: make the row this database's own and begin
- * with what is committed from now on.  The journal of the original is not
+ * resume() of a copied database: make the row this database's own, and begin
+ * where nothing is missing.  Is there no such place, begin with what is
+ * committed from now on, and record a gap: the journal of the original is not
  * here.  Its parked events are: in another cluster (pg_upgrade, a restored
  * copy that takes over) they stay, since nobody else may have them; a copy
  * within the cluster leaves them to the original.
@@ -211,10 +244,22 @@ hce_relay_adopt(HceRelay *relay)
 	XLogRecPtr	from = row->restart_lsn;
 	HcePosition settled = row->settled;
 	int			former = row->epoch;
-	XLogRecPtr	to = GetXLogInsertRecPtr();
-	bool		within_cluster = row->system_identifier == GetSystemIdentifier() &&
-		row->database_oid != MyDatabaseId;
+	XLogRecPtr	to = complete_from(row);
+	bool		gap = XLogRecPtrIsInvalid(to);
+	bool		same_cluster = row->system_identifier == GetSystemIdentifier();
+	bool		within_cluster = same_cluster && row->database_oid != MyDatabaseId;
 
+	row->complete = false;
+	if (!gap && same_cluster)
+	{
+		adopt_row(relay, GetWALInsertionTimeLine());
+		ereport(LOG,
+				errmsg("database \"%s\", a copy, was resumed and goes on at %X/%X",
+					   relay->database, LSN_FORMAT_ARGS(to)));
+		hce_relay_end(HCE_EXIT_RESTART);
+	}
+	if (gap)
+		to = GetXLogInsertRecPtr();
 	row->system_identifier = GetSystemIdentifier();
 	row->database_oid = MyDatabaseId;
 	row->timeline = GetWALInsertionTimeLine();
@@ -229,10 +274,17 @@ hce_relay_adopt(HceRelay *relay)
 		hce_parked_forget_all();
 	else
 		hce_parked_count_kept(former, settled, row);
-	hce_position_put_gap(from, to, row->written,
-						 "a copied database was resumed; its copied journal is not delivered");
+	if (gap)
+		hce_position_put_gap(from, to, row->written,
+							 within_cluster ? COPIED_WITHIN : COPIED_INCOMPLETE);
 	hce_position_put(row);
 	XLogFlush(hce_position_commit());
+	if (gap)
+		ereport(WARNING,
+				errmsg("journal of database \"%s\" between %X/%X and %X/%X is lost: %s",
+					   relay->database, LSN_FORMAT_ARGS(from), LSN_FORMAT_ARGS(to),
+					   within_cluster ? COPIED_WITHIN : COPIED_INCOMPLETE),
+				within_cluster ? 0 : errhint(COPIED_HINT));
 	ereport(LOG,
 			errmsg("database \"%s\", a copy, was resumed and delivers what is committed from %X/%X on",
 				   relay->database, LSN_FORMAT_ARGS(to)));
@@ -312,7 +364,11 @@ hce_relay_start(HceDatabase *shared)
 	hce_relay_settings_remember();
 	check_identity(relay);
 	if (relay->paused == NULL)
+	{
+		/* until the server stops; each row that is written from here says so */
+		relay->stored.complete = false;
 		open_journal(relay);
+	}
 	relay->stored_at_start = relay->stored.settled;
 	relay->resend_to = relay->stored.sent;
 	relay->sent = relay->stored.sent;
@@ -338,7 +394,13 @@ hce_relay_start(HceDatabase *shared)
 	 * What cannot be written must be found before anything is sent, else each
 	 * life of a relay that fails at its row sends the same events again.
 	 */
-	if (relay->wal != NULL && !hce_relay_store(relay))
-		hce_relay_end(HCE_EXIT_GONE);
+	if (relay->wal != NULL)
+	{
+		if (!hce_relay_store(relay))
+			hce_relay_end(HCE_EXIT_GONE);
+		LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+		shared->watched = true;
+		LWLockRelease(hce_shared->lock);
+	}
 	return relay;
 }

@@ -125,11 +125,14 @@ hce_wait_for_relay($clone, 'paused', 'clinic');
 # A file copy of the stopped server
 
 $node->stop;
-my $files = PostgreSQL::Test::Cluster->new('files');
-PostgreSQL::Test::RecursiveCopy::copypath($node->data_dir, $files->data_dir,
-	filterfn => sub { return $_[0] ne 'postmaster.pid' });
-chmod 0700, $files->data_dir;
-$files->append_conf('postgresql.conf', 'port = ' . $files->port);
+my ($files, $twin) = map { PostgreSQL::Test::Cluster->new($_) } qw(files twin);
+foreach my $copy ($files, $twin)
+{
+	PostgreSQL::Test::RecursiveCopy::copypath($node->data_dir, $copy->data_dir,
+		filterfn => sub { return $_[0] ne 'postmaster.pid' });
+	chmod 0700, $copy->data_dir;
+	$copy->append_conf('postgresql.conf', 'port = ' . $copy->port);
+}
 $node->start;
 hce_wait_for_relay($node, 'streaming', 'clinic');
 $files->start;
@@ -151,5 +154,27 @@ hce_flush($files, 'clinic');
 is($files->safe_psql('clinic', 'SELECT count(*) FROM hcevents.gaps'),
 	'0', 'without a gap');
 $files->stop;
+
+# resume(): a copy of a server that stopped in order goes on at its position,
+# one of a server that ran does not
+
+$twin->start;
+hce_wait_for_relay($twin, 'paused', 'clinic');
+$twin->safe_psql('clinic', q{INSERT INTO things (name) VALUES ('before')});
+$twin->safe_psql('clinic', q{SELECT hcevents.resume()});
+hce_wait_for_relay($twin, 'streaming', 'clinic');
+hce_flush($twin, 'clinic');
+is($kafka->count('healthcore.thing'), 5, 'a resumed copy publishes what it captured');
+is($twin->safe_psql('clinic', 'SELECT count(*) FROM hcevents.gaps'),
+	'0', 'without a gap');
+$twin->stop;
+$clone->safe_psql('clinic', q{SELECT hcevents.resume()});
+hce_wait_for_relay($clone, 'streaming', 'clinic');
+is($clone->safe_psql('clinic', q{SELECT string_agg(cause, ' ') FROM hcevents.gaps}),
+	'the cluster was upgraded or copied before everything was delivered',
+	'the copy of a running server records a gap');
+$clone->safe_psql('clinic', q{INSERT INTO things (name) VALUES ('behind')});
+hce_flush($clone, 'clinic');
+is($kafka->count('healthcore.thing'), 6, 'and publishes what comes after');
 $clone->stop;
 done_testing();

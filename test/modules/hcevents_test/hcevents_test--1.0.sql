@@ -30,3 +30,7 @@ CREATE FUNCTION hce_test_settle(seed integer) RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_settle';
 CREATE FUNCTION hce_test_assembler() RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_assembler';
+
+-- A trigger function that sleeps so many milliseconds, whatever signal comes.
+CREATE FUNCTION hce_test_sleep() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hce_test_sleep';

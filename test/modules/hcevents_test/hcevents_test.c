@@ -19,6 +19,7 @@
 #include "access/xlog_internal.h"
 #include "access/xlogreader.h"
 #include "access/xlogutils.h"
+#include "commands/trigger.h"
 #include "event/event_text.h"
 #include "lib/stringinfo.h"
 #include "fmgr.h"
@@ -415,4 +416,24 @@ hce_test_fuzz(PG_FUNCTION_ARGS)
 		MemoryContextReset(scratch);
 	}
 	PG_RETURN_INT32(refused);
+}
+
+/*
+ * hce_test_sleep(milliseconds): trigger function.  As the last one before a
+ * commit it makes a session that is told to end commit all the same, and late.
+ */
+PG_FUNCTION_INFO_V1(hce_test_sleep);
+
+Datum
+hce_test_sleep(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+	TimestampTz end = GetCurrentTimestamp() +
+		(int64) atoi(trigdata->tg_trigger->tgargs[0]) * 1000;
+
+	HOLD_INTERRUPTS();
+	while (GetCurrentTimestamp() < end)
+		pg_usleep(1000);
+	RESUME_INTERRUPTS();
+	return PointerGetDatum(NULL);
 }

@@ -1,0 +1,233 @@
+/*-------------------------------------------------------------------------
+ *
+ * relay_end.c
+ *		How a relay ends, and whether it leaves nothing behind.
+ *
+ * A relay that is told to end gives up the slot, gives Kafka a second to
+ * acknowledge, and writes how far that came.  When the server stops in order
+ * it does more: it waits for those who may still commit, takes in what they
+ * have committed, and if all of it is settled says so in the position row
+ * ("complete").  A copy of the stopped server, above all one that pg_upgrade
+ * makes, goes on from such a row without a gap.
+ *
+ * What makes that true: whoever captures for the first time in a session when
+ * "watched" is not set leaves a mark in hcevents.captured_in, which voids the
+ * row (capture/watched.c).  So first "watched" is cleared and the mark is
+ * removed, then nobody else may be left in the database, and then the WAL is
+ * read to its end.  A session that comes later than that look leaves its mark
+ * again, also in the next life of the server, until a relay has written a row
+ * that is not complete.  Events of prepared transactions need no capture to be
+ * committed, so there must be none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "postmaster/postmaster.h"
+#include "replication/slot.h"
+#include "replication/walsender_private.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "relay/parking.h"
+
+/* What all of this may take, beside Kafka's second. */
+#define FINISH_US	USECS_PER_SEC
+
+/* How long a look at the others, or at reports, is put off. */
+#define POLL_MS		5
+
+static volatile sig_atomic_t server_stops = false;
+
+/*
+ * SIGTERM: end in order.  A transaction is finished first: what was delivered
+ * and is not in the position row yet would be sent again.  But a wait for a
+ * lock, which may last, is given up at once.  (A signal that comes just before
+ * such a wait does not end it; the holder of the lock does.)
+ */
+static void
+handle_sigterm(int signo, siginfo_t *info, void *context)
+{
+	int			save_errno = errno;
+
+	ShutdownRequestPending = true;
+	if (info->si_pid == PostmasterPid)
+		server_stops = true;
+	if (IsTransactionState() && MyProc != NULL && MyProc->waitLock != NULL)
+		die(signo);
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+/* Not by pqsignal(): who sends the signal is told by SA_SIGINFO only. */
+void
+hce_relay_catch_sigterm(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handle_sigterm;
+	sigemptyset(&action.sa_mask);
+	action.sa_flags = SA_RESTART | SA_SIGINFO;
+	if (sigaction(SIGTERM, &action, NULL) != 0)
+		elog(ERROR, "could not set the handler of SIGTERM: %m");
+}
+
+/*
+ * Whether no other process could still commit in this database what it has
+ * captured.  Walsenders stay until the very end of the server; what they might
+ * capture has its mark each time (capture/watched.c).
+ */
+static bool
+alone_in_database(void)
+{
+	int			others = CountDBBackends(MyDatabaseId) - 1;
+
+	for (int i = 0; i < max_wal_senders; i++)
+	{
+		pid_t		pid = WalSndCtl->walsnds[i].pid;
+		PGPROC	   *proc = pid != 0 ? BackendPidGetProc(pid) : NULL;
+
+		if (proc != NULL && proc->databaseId == MyDatabaseId)
+			others--;
+	}
+	return others <= 0;
+}
+
+/* Events were read, and are not settled yet. */
+static bool
+is_pending(HceRelay *relay)
+{
+	return hce_assembler_head(relay->assembler) != NULL ||
+		hce_settle_count(relay->settle) > 0;
+}
+
+/* Whether Kafka, or the table of parked events, may take them. */
+static bool
+can_settle(HceRelay *relay)
+{
+	return relay->parking->backlog ||
+		(!hce_parking_stopped(relay) && hce_producer_connected(relay->producer));
+}
+
+static void
+nap(void)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 POLL_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
+/* Wait until nobody else is in the database; false if somebody stays. */
+static bool
+wait_for_others(HceRelay *relay, TimestampTz end)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	relay->shared->watched = false;
+	LWLockRelease(hce_shared->lock);
+	for (;;)
+	{
+		/* before each look: who leaves a mark now is seen by the look */
+		if (!hce_position_begin())
+			hce_relay_end(HCE_EXIT_GONE);
+		hce_position_forget_captures();
+		hce_position_commit();
+		if (alone_in_database())
+			return true;
+		if (GetCurrentTimestamp() >= end)
+			return false;
+		nap();
+	}
+}
+
+/* The end of all WAL that was inserted so far; flushed. */
+static XLogRecPtr
+flush_all(void)
+{
+	XLogRecPtr	end;
+
+	/* a commit of our own: the insert pointer may be no end of a record */
+	StartTransactionCommand();
+	(void) GetTopTransactionId();
+	CommitTransactionCommand();
+	end = XactLastCommitEnd;
+	XLogFlush(end);
+	return end;
+}
+
+/* One turn of reading and sending; parked events stay in their table. */
+static void
+work(HceRelay *relay)
+{
+	MemoryContextSwitchTo(relay->turn);
+	relay->poll_time = GetCurrentTimestamp();
+	if (relay->producer != NULL)
+		hce_producer_poll(relay->producer);
+	(void) hce_relay_read(relay);
+	(void) hce_relay_look_visible(relay);
+	MemoryContextSwitchTo(relay->turn);
+	(void) hce_relay_send(relay);
+	hce_relay_settle(relay);
+	if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
+		hce_relay_end(HCE_EXIT_GONE);
+	MemoryContextReset(relay->turn);
+}
+
+/*
+ * The server stops: settle all that was committed in this database.  Returns
+ * whether that has come about.  Does not wait for a Kafka that is away.
+ */
+static bool
+settle_all(HceRelay *relay)
+{
+	TimestampTz end = GetCurrentTimestamp() + FINISH_US;
+	XLogRecPtr	goal;
+
+	if ((is_pending(relay) && !can_settle(relay)) || !wait_for_others(relay, end))
+		return false;
+	goal = flush_all();
+	for (;;)
+	{
+		work(relay);
+		if (hce_wal_reader_end(relay->wal) >= goal && !is_pending(relay))
+			return !hce_assembler_has_open(relay->assembler);
+		if (GetCurrentTimestamp() >= end ||
+			(is_pending(relay) && !can_settle(relay)))
+			return false;
+		if (is_pending(relay))
+			nap();
+	}
+}
+
+/*
+ * End in order: give up the slot first, since others may wait for it, then
+ * give Kafka a second to acknowledge, then write how far that came.
+ */
+void
+hce_relay_stop(HceRelay *relay, HceExit reason)
+{
+	if (MyReplicationSlot != NULL)
+		ReplicationSlotRelease();
+	if (relay->wal != NULL && server_stops)
+		relay->stored.complete = settle_all(relay);
+	if (relay->producer != NULL)
+		hce_producer_stop(relay->producer);
+	if (relay->wal != NULL)
+	{
+		hce_relay_settle(relay);
+		if (relay->unstored > 0 || relay->dead != NIL || relay->stored.complete ||
+			hce_parking_store_due(relay, PG_INT64_MAX))
+			(void) hce_relay_store(relay);
+	}
+	hce_relay_end(reason);
+}
