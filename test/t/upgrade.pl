@@ -258,11 +258,14 @@ is_deeply([ without_library($is_complete, q{SELECT pg_drop_replication_slot('sub
 
 # Clients that write at full speed while the server stops
 
+$node->start;
+ask(q{CREATE TABLE loads (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text)});
+ask(q{SELECT hcevents.attach('loads', 'load')});
 my $loop = $node->basedir . '/loop.sql';
 append_to_file($loop, <<'SQL');
-INSERT INTO things (name) VALUES ('load');
+INSERT INTO loads (name) VALUES ('load');
 BEGIN;
-INSERT INTO things (name) VALUES ('load'), ('load');
+INSERT INTO loads (name) VALUES ('load'), ('load');
 END;
 SQL
 
@@ -270,23 +273,23 @@ SQL
 sub write_and_stop
 {
 	my ($round) = @_;
-	my $rows = ask('SELECT count(*) FROM things');
+	my $rows = ask('SELECT count(*) FROM loads');
 	my $load = IPC::Run::start(
 		[ 'pgbench', '-n', '-c', 4, '-T', 60, '-f', $loop, $node->connstr('postgres') ],
 		'<', \undef, '>', \my $stdout, '2>', \my $stderr, IPC::Run::timeout(120));
-	ok( $node->poll_query_until('postgres', "SELECT count(*) > $rows + 500 FROM things"),
+	ok( $node->poll_query_until('postgres', "SELECT count(*) > $rows + 500 FROM loads"),
 		"round $round: clients write");
 	stop("round $round");
 	$load->finish;
 	return;
 }
 
-# The things whose creation is not in Kafka, of a list of ids.
+# The loads whose creation is not in Kafka, of a list of ids.
 sub missing
 {
 	my (@ids) = @_;
-	my %there = map { decode_json($_->{value})->{data}{thing_id} => 1 }
-	  $kafka->messages($topic);
+	my %there = map { decode_json($_->{value})->{data}{load_id} => 1 }
+	  $kafka->messages('healthcore.load');
 	return grep { !$there{$_} } @ids;
 }
 
@@ -294,10 +297,10 @@ my $rounds = $ENV{HCE_UPGRADE_ROUNDS} // 5;
 my $completed = 0;
 foreach my $round (1 .. $rounds)
 {
-	$node->start;
+	$node->start if $round > 1;
 	write_and_stop($round);
 	my ($complete, $ids) = without_library($is_complete,
-		q{SELECT string_agg(id::text, ' ') FROM things});
+		q{SELECT string_agg(id::text, ' ') FROM loads});
 	my @missing = missing(split / /, $ids);
 	$completed++ if $complete eq 't';
 	note("round $round: complete $complete, missing " . @missing);
@@ -315,12 +318,12 @@ sub commit_late
 	$node->start;
 	hce_wait_for_relay($node);
 	ask(qq{CREATE EXTENSION hcevents_test;
-		CREATE CONSTRAINT TRIGGER late AFTER INSERT ON things
+		CREATE CONSTRAINT TRIGGER late AFTER INSERT ON loads
 			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
 			EXECUTE FUNCTION hce_test_sleep('$milliseconds')});
 	my $late = IPC::Run::start(
 		[ 'psql', '-X', '-d', $node->connstr('postgres'), '-c',
-			q{INSERT INTO things (name) VALUES ('late')} ],
+			q{INSERT INTO loads (name) VALUES ('late')} ],
 		'<', \undef, '>', \my $stdout, '2>', \my $stderr, IPC::Run::timeout(120));
 	ok( $node->poll_query_until('postgres',
 			q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND state = 'active'}),
@@ -328,8 +331,8 @@ sub commit_late
 	stop("a commit that takes $milliseconds ms");
 	eval { $late->finish };
 	my ($complete, undef, $ids) = without_library($is_complete,
-		'DROP TRIGGER late ON things; DROP EXTENSION hcevents_test',
-		q{SELECT string_agg(id::text, ' ') FROM things WHERE name = 'late'});
+		'DROP TRIGGER late ON loads; DROP EXTENSION hcevents_test',
+		q{SELECT string_agg(id::text, ' ') FROM loads WHERE name = 'late'});
 	return ($complete, missing(split / /, $ids));
 }
 
@@ -345,7 +348,7 @@ resume();
 insert('after the load');
 hce_flush($node);
 is(gaps(), $was_complete eq 't' ? 0 : 1, "a gap unless the position was complete ($was_complete)");
-is(scalar missing(split / /, ask(q{SELECT string_agg(id::text, ' ') FROM things})),
+is(scalar missing(split / /, ask(q{SELECT string_agg(id::text, ' ') FROM loads})),
 	0, 'all that was committed is in Kafka') if $was_complete eq 't';
 
 # Kafka is away, and events are not settled
