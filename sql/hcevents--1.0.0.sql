@@ -174,11 +174,7 @@ COMMENT ON COLUMN hcevents.position.restart_lsn IS 'Start of the oldest WAL that
 COMMENT ON COLUMN hcevents.position.written IS 'When the row was written.';
 COMMENT ON COLUMN hcevents.position.stats_reset IS 'When the counters were reset.';
 COMMENT ON COLUMN hcevents.position.home IS 'The data directory this row was written in; another one means a copy, but for a promoted standby.';
-COMMENT ON COLUMN hcevents.position.complete IS 'Nothing that was committed in this database is missing up to here. Written when the server stops in order; false in every row of a running relay, and void when hcevents.captured_in names another data directory.';
-
-CREATE SEQUENCE hcevents.captured_in;
-COMMENT ON SEQUENCE hcevents.captured_in IS
-'Where the first event was captured after a complete position and before a relay had taken it over: 1 = nowhere, 2 = in a data directory that is not known, else that directory (hcevents.position.home). A sequence, since that must hold although a transaction is rolled back.';
+COMMENT ON COLUMN hcevents.position.complete IS 'Nothing that was committed in this database is missing up to here. Written when the server stops in order; false in every row of a running relay.';
 
 CREATE TABLE hcevents.counters (
     event_type text PRIMARY KEY,
@@ -323,7 +319,7 @@ COMMENT ON TABLE hcevents.pauses IS
 REVOKE ALL ON hcevents.position, hcevents.counters, hcevents.gap_log,
     hcevents.dead_letter_store, hcevents.counter_changes,
     hcevents.parked_store, hcevents.open_records, hcevents.topic_modes,
-    hcevents.pauses, hcevents.captured_in FROM PUBLIC;
+    hcevents.pauses FROM PUBLIC;
 
 /* ---- what the library says ---- */
 
@@ -495,8 +491,6 @@ COMMENT ON FUNCTION hcevents.journal_start() IS
 REVOKE ALL ON FUNCTION hcevents.journal_start() FROM PUBLIC;
 
 SELECT hcevents.install();
-
-SELECT pg_catalog.setval('hcevents.captured_in', 1);
 
 INSERT INTO hcevents.position
 SELECT true, c.system_identifier, d.oid, k.timeline_id, 1, s.lsn, 0, s.lsn, 0,

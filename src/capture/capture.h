@@ -45,9 +45,7 @@ extern bool hce_buffer_is_empty(void);
 /* commit_hook.c */
 extern void hce_capture_init(void);
 extern uint64 hce_capture_transaction(void);
-
-/* watched.c */
-extern void hce_capture_be_seen(void);
+extern void hce_capture_warn_unloaded(void);
 
 /* trigger_check.c */
 extern void hce_trigger_check_init(void);

@@ -31,6 +31,23 @@ hce_capture_transaction(void)
 	return transactions;
 }
 
+/*
+ * Once per session, tell that nobody delivers what is captured.
+ */
+void
+hce_capture_warn_unloaded(void)
+{
+	static bool warned = false;
+
+	if (likely(warned || hce_shared_available()))
+		return;
+	warned = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("events are captured, but not delivered: hcevents is not preloaded"),
+			 errhint("Add hcevents to shared_preload_libraries and restart the server; what is captured until then is delivered as far as its WAL is kept.")));
+}
+
 /* The transaction has ended, one way or the other. */
 static void
 forget_transaction(void)

@@ -257,7 +257,7 @@ hce_publish(PG_FUNCTION_ARGS)
 	check_size(&skeleton, &draft);
 	if (!hce_enabled)
 		PG_RETURN_NULL();
-	hce_capture_be_seen();
+	hce_capture_warn_unloaded();
 
 	now = GetCurrentTimestamp();
 	out = hce_buffer_begin(&skeleton, now);

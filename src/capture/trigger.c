@@ -108,7 +108,7 @@ hce_emit(PG_FUNCTION_ARGS)
 	check_protocol(fcinfo);
 	if (!hce_enabled)
 		return PointerGetDatum(NULL);
-	hce_capture_be_seen();
+	hce_capture_warn_unloaded();
 	spec = hce_spec_get(trigdata->tg_relation, trigdata->tg_trigger);
 	row = row_of(spec, trigdata->tg_trigslot);
 

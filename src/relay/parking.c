@@ -213,7 +213,8 @@ may_drain(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 
 	return relay->producer != NULL && !parking->paused && !parking->backlog &&
 		!park->paused && park->unsettled == 0 && park->draining == 0 &&
-		now >= park->retry_time &&
+		/* a clock that was set back does not make the wait longer */
+		(now >= park->retry_time || now < park->retry_time - park->retry_us) &&
 		hce_producer_connected(relay->producer) &&
 		!hce_producer_taking_back(relay->producer) &&
 		(hce_producer_topic_ready(relay->producer, park->topic) ||

@@ -178,8 +178,7 @@ hce_position_load(HceStoredPosition *position)
 		return HCE_NO_EXTENSION;
 	if (SPI_execute("SELECT system_identifier, database_oid, timeline, epoch,"
 					" commit_lsn, event_index, sent_lsn, sent_index,"
-					" restart_lsn, written, stats_reset, home, complete,"
-					" (SELECT last_value FROM hcevents.captured_in)"
+					" restart_lsn, written, stats_reset, home, complete"
 					" FROM hcevents.position",
 					true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		ereport(ERROR,
@@ -199,7 +198,6 @@ hce_position_load(HceStoredPosition *position)
 	position->stats_reset = DatumGetTimestampTz(hce_result(0, 11, NULL));
 	position->home = DatumGetInt64(hce_result(0, 12, NULL));
 	position->complete = DatumGetBool(hce_result(0, 13, NULL));
-	position->captured_in = DatumGetInt64(hce_result(0, 14, NULL));
 	hce_position_commit();
 	return HCE_LOADED;
 }
@@ -395,17 +393,4 @@ void
 hce_position_clear_counters(void)
 {
 	hce_statement_query("DELETE FROM hcevents.counters", SPI_OK_DELETE);
-}
-
-/*
- * What was captured so far is the relay's to deliver: who captures from now on
- * must say so, see capture/watched.c.  The relay sees to it that nobody does
- * who looked before.
- */
-void
-hce_position_forget_captures(void)
-{
-	hce_statement_query("SELECT pg_catalog.setval('hcevents.captured_in', 1)"
-						" FROM hcevents.captured_in WHERE last_value <> 1",
-						SPI_OK_SELECT);
 }

@@ -28,8 +28,7 @@ typedef struct HceStoredPosition
 	XLogRecPtr	restart_lsn;
 	TimestampTz written;
 	TimestampTz stats_reset;
-	bool		complete;		/* nothing is missing up to here, unless: */
-	int64		captured_in;	/* read only, hcevents.captured_in */
+	bool		complete;		/* the server stopped, nothing is missing */
 } HceStoredPosition;
 
 /* A row of hcevents.counters: one event type, up to the position. */
@@ -88,7 +87,6 @@ extern bool hce_position_put_dead(const HceDeadLetter *letter);
 extern void hce_position_put_gap(XLogRecPtr from, XLogRecPtr to,
 								 TimestampTz from_time, const char *cause);
 extern void hce_position_clear_counters(void);
-extern void hce_position_forget_captures(void);
 extern XLogRecPtr hce_position_commit(void);
 
 #endif							/* HCE_POSITION_H */

@@ -10,14 +10,12 @@
  * ("complete").  A copy of the stopped server, above all one that pg_upgrade
  * makes, goes on from such a row without a gap.
  *
- * What makes that true: whoever captures for the first time in a session when
- * "watched" is not set leaves a mark in hcevents.captured_in, which voids the
- * row (capture/watched.c).  So first "watched" is cleared and the mark is
- * removed, then nobody else may be left in the database, and then the WAL is
- * read to its end.  A session that comes later than that look leaves its mark
- * again, also in the next life of the server, until a relay has written a row
- * that is not complete.  Events of prepared transactions need no capture to be
- * committed, so there must be none.
+ * What makes that true: a server that stops lets nobody in any more.  So first
+ * nobody else may be left in the database, and then the WAL is read to its
+ * end.  Events of prepared transactions need no session to be committed, so
+ * there must be none.  The next relay writes a row that is not complete before
+ * anything else.  (A server that is started again and captures without any
+ * relay, before it is copied, is not noticed; the README says so.)
  *
  *-------------------------------------------------------------------------
  */
@@ -32,10 +30,10 @@
 #include "postmaster/interrupt.h"
 #include "postmaster/postmaster.h"
 #include "replication/slot.h"
-#include "replication/walsender_private.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -43,6 +41,13 @@
 
 /* What all of this may take, beside Kafka's second. */
 #define FINISH_US	USECS_PER_SEC
+
+/*
+ * A lock of ours that somebody holds against the rules is waited for no
+ * longer; then the relay ends with an error, and the next one sends again what
+ * is in no row.
+ */
+#define LOCK_TIMEOUT_MS	"500"
 
 /* How long a look at the others, or at reports, is put off. */
 #define POLL_MS		5
@@ -83,27 +88,6 @@ hce_relay_catch_sigterm(void)
 		elog(ERROR, "could not set the handler of SIGTERM: %m");
 }
 
-/*
- * Whether no other process could still commit in this database what it has
- * captured.  Walsenders stay until the very end of the server; what they might
- * capture has its mark each time (capture/watched.c).
- */
-static bool
-alone_in_database(void)
-{
-	int			others = CountDBBackends(MyDatabaseId) - 1;
-
-	for (int i = 0; i < max_wal_senders; i++)
-	{
-		pid_t		pid = WalSndCtl->walsnds[i].pid;
-		PGPROC	   *proc = pid != 0 ? BackendPidGetProc(pid) : NULL;
-
-		if (proc != NULL && proc->databaseId == MyDatabaseId)
-			others--;
-	}
-	return others <= 0;
-}
-
 /* Events were read, and are not settled yet. */
 static bool
 is_pending(HceRelay *relay)
@@ -128,26 +112,22 @@ nap(void)
 	ResetLatch(MyLatch);
 }
 
-/* Wait until nobody else is in the database; false if somebody stays. */
+/*
+ * Wait until no other process is in the database that could still commit what
+ * it has captured; false if one stays.  A walsender that is connected to this
+ * database is one, since it may run any statement, and it always stays: the
+ * server ends it after us.
+ */
 static bool
-wait_for_others(HceRelay *relay, TimestampTz end)
+wait_for_others(TimestampTz end)
 {
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	relay->shared->watched = false;
-	LWLockRelease(hce_shared->lock);
-	for (;;)
+	while (CountDBBackends(MyDatabaseId) > 1)
 	{
-		/* before each look: who leaves a mark now is seen by the look */
-		if (!hce_position_begin())
-			hce_relay_end(HCE_EXIT_GONE);
-		hce_position_forget_captures();
-		hce_position_commit();
-		if (alone_in_database())
-			return true;
 		if (GetCurrentTimestamp() >= end)
 			return false;
 		nap();
 	}
+	return true;
 }
 
 /* The end of all WAL that was inserted so far; flushed. */
@@ -193,7 +173,7 @@ settle_all(HceRelay *relay)
 	TimestampTz end = GetCurrentTimestamp() + FINISH_US;
 	XLogRecPtr	goal;
 
-	if ((is_pending(relay) && !can_settle(relay)) || !wait_for_others(relay, end))
+	if ((is_pending(relay) && !can_settle(relay)) || !wait_for_others(end))
 		return false;
 	goal = flush_all();
 	for (;;)
@@ -219,7 +199,11 @@ hce_relay_stop(HceRelay *relay, HceExit reason)
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
 	if (relay->wal != NULL && server_stops)
+	{
+		/* a walsender's lock would last until after our end, hence for ever */
+		SetConfigOption("lock_timeout", LOCK_TIMEOUT_MS, PGC_SUSET, PGC_S_OVERRIDE);
 		relay->stored.complete = settle_all(relay);
+	}
 	if (relay->producer != NULL)
 		hce_producer_stop(relay->producer);
 	if (relay->wal != NULL)

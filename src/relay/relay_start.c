@@ -178,18 +178,16 @@ adopt_row(HceRelay *relay, TimeLineID timeline)
 
 /*
  * Where a copy may go on so that nothing is missing: the row says that its
- * original had nothing left, and so does the mark of who captured since.  A
- * copy of the files goes on at the row.  A cluster that pg_upgrade made has
- * WAL from its beginning on only.  InvalidXLogRecPtr: something is missing.
+ * original had nothing left when it stopped.  A copy of the files goes on at
+ * the row.  A cluster that pg_upgrade made has WAL from its beginning on only.
+ * InvalidXLogRecPtr: something is missing.
  */
 static XLogRecPtr
 complete_from(const HceStoredPosition *stored)
 {
 	const HceHome *home = &hce_shared->home;
 
-	if (!stored->complete || stored->database_oid != MyDatabaseId ||
-		(stored->captured_in != HCE_CAPTURED_NOWHERE &&
-		 stored->captured_in != home->id))
+	if (!stored->complete || stored->database_oid != MyDatabaseId)
 		return InvalidXLogRecPtr;
 	if (stored->system_identifier == GetSystemIdentifier())
 		return stored->restart_lsn;
@@ -255,7 +253,9 @@ hce_relay_adopt(HceRelay *relay)
 		adopt_row(relay, GetWALInsertionTimeLine());
 		ereport(LOG,
 				errmsg("database \"%s\", a copy, was resumed and goes on at %X/%X",
-					   relay->database, LSN_FORMAT_ARGS(to)));
+					   relay->database, LSN_FORMAT_ARGS(to)),
+				errdetail("Consumers may hold events of what its original committed after %s.",
+						  timestamptz_to_str(row->written)));
 		hce_relay_end(HCE_EXIT_RESTART);
 	}
 	if (gap)
@@ -394,13 +394,7 @@ hce_relay_start(HceDatabase *shared)
 	 * What cannot be written must be found before anything is sent, else each
 	 * life of a relay that fails at its row sends the same events again.
 	 */
-	if (relay->wal != NULL)
-	{
-		if (!hce_relay_store(relay))
-			hce_relay_end(HCE_EXIT_GONE);
-		LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-		shared->watched = true;
-		LWLockRelease(hce_shared->lock);
-	}
+	if (relay->wal != NULL && !hce_relay_store(relay))
+		hce_relay_end(HCE_EXIT_GONE);
 	return relay;
 }

@@ -36,10 +36,6 @@
 #define HCE_MAX_TOPIC		250 /* 249 and a NUL */
 #define HCE_MAX_ERROR		256
 
-/* Values of hcevents.captured_in beside ids of data directories. */
-#define HCE_CAPTURED_NOWHERE	1
-#define HCE_CAPTURED_SOMEWHERE	2
-
 typedef enum HceRelayState
 {
 	HCE_STOPPED = 0,			/* no relay runs */
@@ -93,8 +89,6 @@ typedef struct HceDatabase
 	int64		gaps;			/* not acknowledged */
 	int64		foreign_messages;	/* logical messages that are not ours */
 	TimestampTz stats_reset;
-	bool		watched;		/* hcevents.position is known not to be
-								 * complete, see capture/watched.c */
 	bool		limit_known;	/* a relay has set the next one */
 	int			max_retained_wal;	/* the database's setting, in MB */
 
