@@ -119,8 +119,7 @@ make_id(void)
 
 	if (!pg_strong_random(&id, sizeof(id)))
 		return 0;
-	/* above all values that mean something else where an id may stand */
-	return (int64) (id >> 2) + 1000;
+	return (int64) (id >> 2) + 1;
 }
 
 /* Where the WAL begins that this server writes, by the control file. */

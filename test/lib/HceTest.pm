@@ -28,7 +28,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(hce_node hce_patients hce_flush hce_stats hce_program
+our @EXPORT = qw(hce_node hce_new_node hce_patients hce_flush hce_stats hce_program
   hce_wait_until hce_wait_for_relay hce_relay_pid hce_run hce_verify
   hce_top);
 
@@ -127,12 +127,11 @@ sub hce_run
 	return ($? >> 8, $stdout, $stderr);
 }
 
-# A running server that preloads hcevents, with the extension in database
-# "postgres" unless extension => 0.
+# A server that preloads hcevents, not started.
 #	kafka => a HceTest::Kafka; without it nothing listens at the address
 #	conf  => more lines of postgresql.conf
 #	init  => arguments of the cluster's init()
-sub hce_node
+sub hce_new_node
 {
 	my ($name, %options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
@@ -152,6 +151,16 @@ log_line_prefix = '%m [%p] %b %d '
 CONF
 	$node->append_conf('postgresql.conf', $options{conf})
 	  if defined $options{conf};
+	return $node;
+}
+
+# The same, running, with the extension in database "postgres" unless
+# extension => 0.
+sub hce_node
+{
+	my ($name, %options) = @_;
+	my $node = hce_new_node($name, %options);
+
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION hcevents')
 	  if $options{extension} // 1;
