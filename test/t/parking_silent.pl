@@ -55,8 +55,10 @@ reach('SELECT parked = 20 FROM hcevents.status', 'all rows of the other one are 
 reach("SELECT mode = 'parking' AND reason LIKE '%acknowledges nothing%'"
 	  . " FROM hcevents.topic_modes WHERE topic = '$silent'",
 	'the silent one parks again');
-reach("SELECT waiting_for LIKE 'topic \"$silent\" to acknowledge events; %"
-	  . "; tried again after 5 s, or at once by hcevents.resume()' FROM hcevents.status",
+# 5 s the first time, more if it parked before the other one was delivered
+reach("SELECT waiting_for ~ '^topic \"$silent\" to acknowledge events; .*"
+	  . "; tried again after (5|10|20|40|80) s, or at once by hcevents[.]resume\\(\\)\$'"
+	  . ' FROM hcevents.status',
 	'status tells of it');
 reach('SELECT in_flight = 0 FROM hcevents.status', 'its row is not in flight any more');
 is(ask('SELECT count(*) FROM hcevents.parked_store'), 20, 'but in the table');
@@ -66,7 +68,7 @@ is(ask(q{SELECT hcevents.flush('30 s')}), 't', 'newer events are settled');
 
 # Paused while a row of it is in flight again.
 
-reach('SELECT in_flight = 1 FROM hcevents.status', 'it is tried again');
+reach('SELECT in_flight = 1 FROM hcevents.status', 'it is tried again', 180);
 ask(q{SELECT hcevents.pause('patient.updated')});
 reach(q{SELECT mode = 'parking' AND reason = 'paused' FROM hcevents.topic_modes},
 	'it is paused');
