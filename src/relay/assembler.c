@@ -15,10 +15,8 @@
  * alternative, spilling to a file as logical decoding does, would write what
  * the WAL holds already.
  *
- * A transaction that stays open does not hold the WAL for ever: its owner may
- * copy what it has captured to another place, and the assembler notes that
- * the record is to be found there.  Copied is by (sub)transaction, so that a
- * savepoint rolled back later takes its copies along and no others.
+ * What has committed waits in assembler_queue.c; how a transaction that stays
+ * open does without its WAL is in assembler_copies.c.
  *
  * Pure: knows neither tables nor shared memory nor Kafka, and reads no WAL.
  *
@@ -27,39 +25,10 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "event/journal_record.h"
-#include "relay/assembler.h"
-
-/* A (sub)transaction that has captured and has not ended. */
-typedef struct OpenTransaction
-{
-	TransactionId xid;			/* hash key */
-	bool		released;		/* record data was let go; keep none */
-	bool		prepared;		/* PREPARE TRANSACTION has been read */
-	Size		bytes;			/* of record data held for it */
-	uint32		ncopied;		/* segments that were copied: the first ones */
-	uint32		nsegments;
-	uint32		capacity;
-	HceSegment *segments;
-} OpenTransaction;
-
-struct HceAssembler
-{
-	MemoryContext context;
-	HceResolve	resolve;
-	void	   *resolve_arg;
-	Size		limit;
-	Size		bytes;			/* record data held, in all */
-	HTAB	   *open;
-	slist_head	committed;
-	slist_node *committed_tail;
-	HceCommitted *unseen;		/* the first that is not visible, or NULL */
-	uint64		committed_events;
-	Size		committed_bytes;
-};
+#include "relay/assembler_internal.h"
 
 /*
  * Make an assembler in "context" that holds at most about "memory_limit"
@@ -115,8 +84,9 @@ unreference(HceAssembler *assembler, HceRecord *record)
 	pfree(record);
 }
 
-static void
-free_segment(HceAssembler *assembler, HceSegment *segment)
+/* A list's element is no more; neither is a record that no other refers to. */
+void
+hce_assembler_free_segment(HceAssembler *assembler, HceSegment *segment)
 {
 	unreference(assembler, segment->record);
 	segment->record = NULL;
@@ -313,68 +283,6 @@ hce_assembler_add(HceAssembler *assembler, XLogRecPtr lsn,
 	return true;
 }
 
-/*
- * Take in a copy of what "xid" has in the record at "lsn", as it was made by
- * hce_journal_cut(), in a new life; copies come before what is read from the
- * WAL.  Returns false if it is malformed.
- */
-bool
-hce_assembler_restore(HceAssembler *assembler, XLogRecPtr lsn,
-					  const char *data, uint32 len, TransactionId xid,
-					  bool prepared)
-{
-	OpenTransaction *entry;
-
-	if (!hce_assembler_add(assembler, lsn, data, len))
-		return false;
-	entry = hash_search(assembler->open, &xid, HASH_FIND, NULL);
-	if (entry == NULL)
-		return false;
-	entry->prepared = prepared;
-	while (entry->ncopied < entry->nsegments)
-		entry->segments[entry->ncopied++].copied_as = xid;
-	return true;
-}
-
-/* Copy the next record of an open transaction; returns what "copy" does. */
-static bool
-copy_next(OpenTransaction *entry, HceCopy copy, void *arg)
-{
-	const HceRecord *record = entry->segments[entry->ncopied].record;
-
-	while (entry->ncopied < entry->nsegments &&
-		   entry->segments[entry->ncopied].record == record)
-		entry->segments[entry->ncopied++].copied_as = entry->xid;
-	return copy(record, entry->xid, entry->prepared, arg);
-}
-
-/*
- * Have the records of open transactions copied that begin before "before" and
- * were not copied so far.  From then on they need no WAL.  Returns false when
- * "copy" wanted to stop; the next call goes on there.
- */
-bool
-hce_assembler_copy_open(HceAssembler *assembler, XLogRecPtr before,
-						HceCopy copy, void *arg)
-{
-	HASH_SEQ_STATUS scan;
-	OpenTransaction *entry;
-
-	hash_seq_init(&scan, assembler->open);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		while (entry->ncopied < entry->nsegments &&
-			   entry->segments[entry->ncopied].record->lsn < before)
-		{
-			if (copy_next(entry, copy, arg))
-				continue;
-			hash_seq_term(&scan);
-			return false;
-		}
-	}
-	return true;
-}
-
 static int
 compare_segments(const void *a, const void *b)
 {
@@ -458,15 +366,7 @@ hce_assembler_commit(HceAssembler *assembler, TransactionId xid,
 			committed->bytes += record_cost(record);
 	}
 
-	if (slist_is_empty(&assembler->committed))
-		slist_push_head(&assembler->committed, &committed->node);
-	else
-		slist_insert_after(assembler->committed_tail, &committed->node);
-	assembler->committed_tail = &committed->node;
-	if (assembler->unseen == NULL)
-		assembler->unseen = committed;
-	assembler->committed_events += committed->nevents;
-	assembler->committed_bytes += committed->bytes;
+	hce_assembler_push(assembler, committed);
 	return committed;
 }
 
@@ -487,7 +387,7 @@ drop_open(HceAssembler *assembler, TransactionId xid)
 		 */
 		if (record->references > 1)
 			release_data(assembler, record);
-		free_segment(assembler, &entry->segments[i]);
+		hce_assembler_free_segment(assembler, &entry->segments[i]);
 	}
 	pfree(entry->segments);
 	hash_search(assembler->open, &xid, HASH_REMOVE, NULL);
@@ -546,69 +446,6 @@ hce_assembler_server_restarted(HceAssembler *assembler)
 	}
 }
 
-/* The oldest committed transaction, or NULL. */
-HceCommitted *
-hce_assembler_head(HceAssembler *assembler)
-{
-	if (slist_is_empty(&assembler->committed))
-		return NULL;
-	return slist_head_element(HceCommitted, node, &assembler->committed);
-}
-
-/* The head needs a segment's record no more. */
-void
-hce_assembler_release_segment(HceAssembler *assembler,
-							  HceCommitted *committed, uint32 segment)
-{
-	assembler->committed_events -= committed->segments[segment].nevents;
-	free_segment(assembler, &committed->segments[segment]);
-}
-
-/* Forget the head; segments not released yet are released. */
-void
-hce_assembler_pop(HceAssembler *assembler)
-{
-	HceCommitted *committed = hce_assembler_head(assembler);
-
-	for (uint32 i = 0; i < committed->nsegments; i++)
-	{
-		if (committed->segments[i].record != NULL)
-			hce_assembler_release_segment(assembler, committed, i);
-	}
-	if (assembler->unseen == committed)
-		assembler->unseen = slist_has_next(&assembler->committed, &committed->node) ?
-			slist_container(HceCommitted, node, committed->node.next) : NULL;
-	slist_pop_head_node(&assembler->committed);
-	assembler->committed_bytes -= committed->bytes;
-	pfree(committed->segments);
-	pfree(committed);
-}
-
-/*
- * The start of the oldest journal record that an open transaction needs and
- * that was not copied; InvalidXLogRecPtr if there is none.
- */
-XLogRecPtr
-hce_assembler_first_open(HceAssembler *assembler)
-{
-	XLogRecPtr	first = InvalidXLogRecPtr;
-	HASH_SEQ_STATUS scan;
-	OpenTransaction *entry;
-
-	hash_seq_init(&scan, assembler->open);
-	while ((entry = hash_seq_search(&scan)) != NULL)
-	{
-		XLogRecPtr	lsn;
-
-		if (entry->ncopied == entry->nsegments)
-			continue;
-		lsn = entry->segments[entry->ncopied].record->lsn;
-		if (XLogRecPtrIsInvalid(first) || lsn < first)
-			first = lsn;
-	}
-	return first;
-}
-
 /*
  * The start of the oldest WAL that an open or a committed, not yet forgotten
  * transaction needs; InvalidXLogRecPtr if there is none.
@@ -640,50 +477,9 @@ hce_assembler_full(const HceAssembler *assembler)
 		(assembler->bytes > assembler->limit && assembler->committed_bytes > 0);
 }
 
-/* Events of committed transactions that were not released yet. */
-uint64
-hce_assembler_committed_events(const HceAssembler *assembler)
-{
-	return assembler->committed_events;
-}
-
 /* Whether any transaction that captured has not ended. */
 bool
 hce_assembler_has_open(const HceAssembler *assembler)
 {
 	return hash_get_num_entries(assembler->open) > 0;
-}
-
-/*
- * Ask "visible" for each committed transaction that was not visible so far,
- * oldest first, up to the first that is not yet.  Returns whether all are.
- */
-bool
-hce_assembler_mark_visible(HceAssembler *assembler,
-						   bool (*visible) (TransactionId, void *), void *arg)
-{
-	while (assembler->unseen != NULL)
-	{
-		HceCommitted *committed = assembler->unseen;
-
-		if (!visible(committed->xid, arg))
-			return false;
-		committed->visible = true;
-		assembler->unseen = slist_has_next(&assembler->committed, &committed->node) ?
-			slist_container(HceCommitted, node, committed->node.next) : NULL;
-	}
-	return true;
-}
-
-bool
-hce_assembler_all_visible(const HceAssembler *assembler)
-{
-	return assembler->unseen == NULL;
-}
-
-/* The commit of the oldest transaction not visible yet; there must be one. */
-XLogRecPtr
-hce_assembler_unseen_lsn(const HceAssembler *assembler)
-{
-	return assembler->unseen->commit_lsn;
 }

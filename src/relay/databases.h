@@ -8,9 +8,19 @@
 #ifndef HCE_DATABASES_H
 #define HCE_DATABASES_H
 
+#include "nodes/pg_list.h"
+
+#include "stats/shared.h"
+
 #define HCE_LABEL_PROVIDER	"hcevents"
 #define HCE_LABEL_ON		"on"
 
 extern void hce_databases_init(void);
+
+/* labels.c */
+extern List *hce_labelled_databases(void);
+extern bool hce_database_allows_connections(Oid dboid);
+extern void hce_drop_orphan_slots(List *labelled);
+extern void hce_forget_database(HceDatabase *db);
 
 #endif							/* HCE_DATABASES_H */

@@ -3,7 +3,7 @@
  * launcher.c
  *		The static worker that starts one relay for each database.
  *
- * Learns which databases have the extension from their labels (databases.c),
+ * Learns which databases have the extension from their labels (labels.c),
  * starts a relay for each, starts it again when it ends, at once when it
  * wanted to be and with a growing delay after an error, and drops the slots
  * of databases that have the extension no more.  Where it can start none it
@@ -18,25 +18,15 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/pg_database.h"
-#include "catalog/pg_shseclabel.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "replication/slot.h"
 #include "storage/ipc.h"
-#include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "relay/alarm.h"
@@ -87,88 +77,6 @@ leave(int code, Datum arg)
 	LWLockRelease(hce_shared->lock);
 }
 
-/* Whether anybody may connect to a database. */
-static bool
-allows_connections(Oid dboid)
-{
-	HeapTuple	tuple;
-	bool		allows = false;
-
-	StartTransactionCommand();
-	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
-	if (HeapTupleIsValid(tuple))
-	{
-		allows = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
-		ReleaseSysCache(tuple);
-	}
-	CommitTransactionCommand();
-	return allows;
-}
-
-/* The databases that carry our label, a list of oids in the caller's memory. */
-static List *
-labelled_databases(void)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	List	   *oids = NIL;
-	Relation	labels;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	labels = table_open(SharedSecLabelRelationId, AccessShareLock);
-	scan = systable_beginscan(labels, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_shseclabel label = (Form_pg_shseclabel) GETSTRUCT(tuple);
-		bool		isnull;
-		Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
-											RelationGetDescr(labels), &isnull);
-
-		if (label->classoid != DatabaseRelationId || isnull ||
-			strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0)
-			continue;
-		MemoryContextSwitchTo(caller);
-		oids = lappend_oid(oids, label->objoid);
-		MemoryContextSwitchTo(CurTransactionContext);
-	}
-	systable_endscan(scan);
-	table_close(labels, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(caller);
-	return oids;
-}
-
-/*
- * Drop the slots of databases that carry no label: left by a database that
- * was dropped, or by an extension dropped just before a crash.  On a standby
- * the labels are those of what is replayed, and so is all that could need
- * WAL.
- */
-static void
-drop_orphan_slots(List *labelled)
-{
-	int			capacity = max_replication_slots;
-	Oid		   *dboids = palloc(Max(capacity, 1) * sizeof(Oid));
-	int			count = hce_slot_list(dboids, capacity);
-
-	for (int i = 0; i < count; i++)
-	{
-		bool		known;
-
-		LWLockAcquire(hce_shared->lock, LW_SHARED);
-		known = hce_shared_find(dboids[i]) != NULL;
-		LWLockRelease(hce_shared->lock);
-		if (!known && !list_member_oid(labelled, dboids[i]) &&
-			hce_slot_drop_orphan(dboids[i]))
-			ereport(LOG,
-					errmsg("dropped the replication slot of database %u, which has hcevents no more",
-						   dboids[i]));
-	}
-	pfree(dboids);
-}
-
 /*
  * Bring shared memory in line with the labels, drop what they leave without
  * an owner, and make each relay look whether its settings or its extension
@@ -178,7 +86,7 @@ static void
 read_labels(void)
 {
 	static bool full = false;
-	List	   *oids = labelled_databases();
+	List	   *oids = hce_labelled_databases();
 	ListCell   *cell;
 	Oid			left_out = InvalidOid;
 
@@ -215,22 +123,8 @@ read_labels(void)
 					   left_out, HCE_MAX_DATABASES),
 				errhint("Drop the extension in databases that do not need it."));
 	full = OidIsValid(left_out);
-	drop_orphan_slots(oids);
+	hce_drop_orphan_slots(oids);
 	list_free(oids);
-}
-
-/* A place in shared memory of a database that needs none any more. */
-static void
-forget_database(HceDatabase *db)
-{
-	hce_alarm_forget(db - hce_shared->databases);
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	if (!db->wanted && db->relay_pid == 0 && db->hold_pid == 0)
-	{
-		hce_shared_forget_types(db->dboid);
-		db->dboid = InvalidOid;
-	}
-	LWLockRelease(hce_shared->lock);
 }
 
 /* Show why no relay runs, where none is there to do that. */
@@ -430,7 +324,7 @@ tend_database(int i)
 		hce_alarm_look(i);
 		return TimestampDifferenceMilliseconds(now, db->next_start) + 1;
 	}
-	if (!allows_connections(db->dboid))
+	if (!hce_database_allows_connections(db->dboid))
 	{
 		show_waiting(db, HCE_STOPPED, "ALLOW_CONNECTIONS true for this database");
 		hce_alarm_raise(i, HCE_DATABASE_CLOSED);
@@ -468,7 +362,7 @@ tend_relays(void)
 			wait = Min(wait, due);
 		}
 		else if (hce_slot_drop_orphan(db->dboid))
-			forget_database(db);
+			hce_forget_database(db);
 		else
 			wait = Min(wait, FIRST_DELAY_MS);
 	}
@@ -501,9 +395,9 @@ tend_standby(void)
 		if (!db->wanted)
 		{
 			if (hce_slot_drop_orphan(db->dboid))
-				forget_database(db);
+				hce_forget_database(db);
 		}
-		else if (db->next_start <= now && allows_connections(db->dboid))
+		else if (db->next_start <= now && hce_database_allows_connections(db->dboid))
 		{
 			db->next_start = TimestampTzPlusMilliseconds(now, FOLLOW_INTERVAL_MS);
 			start_keeper(i);

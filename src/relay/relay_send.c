@@ -211,16 +211,6 @@ register_event(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	}
 }
 
-static char *
-copy_text(const char *data, size_t len)
-{
-	char	   *copy = palloc(len + 1);
-
-	memcpy(copy, data, len);
-	copy[len] = '\0';
-	return copy;
-}
-
 /* An event that could not be captured: what there is of it becomes a dead letter. */
 static void
 bury_failed(HceRelay *relay, const HceRelaySkeleton *skeleton,
@@ -238,9 +228,9 @@ bury_failed(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	register_event(relay, skeleton, committed, 0, HCE_DEAD);
 	hce_dead_letter_init(&letter, skeleton, position, committed->commit_time, id);
 	if (parts->key.data != NULL)
-		letter.key = copy_text(parts->key.data, parts->key.len);
-	letter.reason = copy_text(reason.data, reason.len);
-	letter.error = copy_text(error.data, error.len);
+		letter.key = pnstrdup(parts->key.data, parts->key.len);
+	letter.reason = pnstrdup(reason.data, reason.len);
+	letter.error = pnstrdup(error.data, error.len);
 	hce_dead_letter_keep(relay, &letter);
 }
 
@@ -278,14 +268,14 @@ bury_unsendable(HceRelay *relay, const HceRelaySkeleton *skeleton,
 
 	hce_dead_letter_init(&letter, skeleton, position, committed->commit_time, id);
 	if (parts->key.data != NULL)
-		letter.key = copy_text(parts->key.data, parts->key.len);
+		letter.key = pnstrdup(parts->key.data, parts->key.len);
 	if (parts->headers.data != NULL)
 		hce_dead_letter_set_headers(&letter, headers,
 									more_headers(relay, parts->headers, headers));
 	letter.reason = "invalid_topic";
 	letter.error = psprintf("\"%s\" is no topic name that Kafka accepts",
 							skeleton->topic_name);
-	letter.envelope = copy_text(envelope.data, envelope.len);
+	letter.envelope = pnstrdup(envelope.data, envelope.len);
 	letter.size = envelope.len;
 	hce_dead_letter_keep(relay, &letter);
 }
@@ -474,71 +464,4 @@ hce_relay_send(HceRelay *relay)
 		cursor->segment_open = false;
 	}
 	return false;
-}
-
-/* Producer's callback: Kafka acknowledged an event. */
-void
-hce_relay_delivered(void *arg, uint64 number)
-{
-	HceRelay   *relay = arg;
-	HceInFlight *event;
-	HceRelaySkeleton *skeleton;
-
-	if (hce_drain_delivered(relay, number))
-		return;
-	event = hce_settle_event(relay->settle, number);
-	event->settled_time = relay->poll_time;
-	skeleton = event->skeleton;
-	skeleton->park->unsettled--;
-	hce_settle_done(relay->settle, number, HCE_DELIVERED);
-}
-
-/* Producer's callback: Kafka will never take an event. */
-void
-hce_relay_refused(void *arg, const HceMessage *message, const char *error)
-{
-	HceRelay   *relay = arg;
-	HceInFlight *event;
-	unsigned char id[HCE_UUID_SIZE] = {0};
-	HceDeadLetter letter;
-
-	if (hce_drain_refused(relay, message, error))
-		return;
-	event = hce_settle_event(relay->settle, message->number);
-	((HceRelaySkeleton *) event->skeleton)->park->unsettled--;
-	/* the envelope begins with its id */
-	(void) hce_event_id_parse(message->value + sizeof("{\"event_id\":\"") - 1, id);
-	hce_dead_letter_init(&letter, event->skeleton, event->position,
-						 event->commit_time, id);
-	if (message->key != NULL)
-		letter.key = copy_text(message->key, message->key_len);
-	hce_dead_letter_set_headers(&letter, message->headers, message->nheaders);
-	letter.reason = "refused";
-	letter.error = error;
-	letter.envelope = copy_text(message->value, message->value_len);
-	letter.size = (int64) message->value_len;
-	hce_dead_letter_keep(relay, &letter);
-	hce_settle_done(relay->settle, message->number, HCE_DEAD);
-}
-
-/* Producer's question: the timestamp of an event in flight. */
-int64
-hce_relay_timestamp_ms(void *arg, uint64 number)
-{
-	HceRelay   *relay = arg;
-	int64		ms;
-
-	if (hce_drain_timestamp_ms(relay, number, &ms))
-		return ms;
-	return hce_relay_kafka_time(hce_settle_event(relay->settle, number)->commit_time);
-}
-
-/* Producer's callback: an event may be in Kafka already and is sent again. */
-void
-hce_relay_resent(void *arg, uint64 number)
-{
-	HceRelay   *relay = arg;
-
-	if (!hce_drain_resent(relay, number))
-		hce_settle_event(relay->settle, number)->resent = true;
 }
