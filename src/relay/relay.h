@@ -118,6 +118,8 @@ typedef struct HceRelay
 	TimestampTz stored_time;
 	TimestampTz idle_looked;	/* when an idle relay last looked at its WAL */
 	XLogRecPtr	stored_commit;	/* end of the row's commit */
+	XLogRecPtr	awaited_commit; /* the one whose flush is waited for, and */
+	XLogRecPtr	awaited_restart_lsn;	/* what its row asks for */
 	XLogRecPtr	slot_lsn;		/* what the slot keeps */
 	bool		clear_counters;	/* the table's rows are to go */
 	bool		backup_seen;	/* a base backup ended since the row was written */
@@ -160,6 +162,7 @@ extern void hce_relay_adopt(HceRelay *relay);
 
 /* relay_read.c: WAL to committed transactions */
 extern bool hce_relay_read(HceRelay *relay);
+extern uint64 hce_relay_unread(const HceRelay *relay);
 extern void *hce_relay_resolve(HceSlice bytes, void *arg);
 extern HceSlice hce_relay_read_again(HceRelay *relay, XLogRecPtr lsn);
 extern bool hce_relay_look_visible(HceRelay *relay);

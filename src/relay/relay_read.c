@@ -12,6 +12,7 @@
 
 #include "access/rmgr.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -354,6 +355,13 @@ hce_relay_read(HceRelay *relay)
 		}
 	}
 	return false;
+}
+
+/* Bytes of WAL that were not read yet; flushed or not. */
+uint64
+hce_relay_unread(const HceRelay *relay)
+{
+	return GetXLogInsertRecPtr() - hce_wal_reader_end(relay->wal);
 }
 
 static bool

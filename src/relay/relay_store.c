@@ -314,19 +314,28 @@ hce_relay_store(HceRelay *relay)
 }
 
 /*
- * Give WAL back: up to the row's restart_lsn, once the row's commit is
- * flushed, so that no crash can leave a row that needs what is gone.  The
- * slot's file is synced each time, so only whole segments count.
+ * Give WAL back: up to the restart_lsn of a row whose commit is flushed, so
+ * that no crash can leave a row that needs what is gone.  One commit at a time
+ * is waited for: while parked events drain, a newer row is written each turn,
+ * and the newest would never be flushed.  The slot's file is synced each time,
+ * so only whole segments count.
  */
 void
 hce_relay_advance_slot(HceRelay *relay)
 {
-	if (relay->stored.restart_lsn / wal_segment_size <=
-		relay->slot_lsn / wal_segment_size ||
-		GetFlushRecPtr(NULL) < relay->stored_commit)
+	XLogRecPtr	flushed = GetFlushRecPtr(NULL);
+	XLogRecPtr	restart_lsn;
+
+	if (flushed < relay->awaited_commit)
 		return;
-	hce_slot_advance(relay->stored.restart_lsn);
-	relay->slot_lsn = relay->stored.restart_lsn;
+	restart_lsn = flushed < relay->stored_commit ? relay->awaited_restart_lsn :
+		relay->stored.restart_lsn;
+	relay->awaited_commit = relay->stored_commit;
+	relay->awaited_restart_lsn = relay->stored.restart_lsn;
+	if (restart_lsn / wal_segment_size <= relay->slot_lsn / wal_segment_size)
+		return;
+	hce_slot_advance(restart_lsn);
+	relay->slot_lsn = restart_lsn;
 }
 
 /* Set all counters to zero; what is pending stays. */
