@@ -294,7 +294,7 @@ wait_time(HceRelay *relay, bool more)
 	if (relay->producer != NULL && hce_producer_busy(relay->producer))
 		wait = BUSY_WAIT;
 	if (pg_atomic_read_u64(&my_database->last_commit_end) > GetFlushRecPtr(NULL) ||
-		!may_drain(relay))
+		(relay->wal != NULL && !may_drain(relay)))
 		wait = Min(wait, ASYNC_WAIT);
 	if (hce_assembler_all_visible(relay->assembler))
 		relay->visible_wait = VISIBLE_WAIT;
