@@ -92,7 +92,9 @@ setup()
 # Lines STEP WHAT COUNT that are due for a program, sorted.
 expected()
 {
-	sort "$orm/expected" "$orm/$1/extra" 2>/dev/null || true
+	local files=("$orm/expected")
+	[ ! -e "$orm/$1/extra" ] || files+=("$orm/$1/extra")
+	sort "${files[@]}"
 }
 
 # lay_ledger NAME: the ledger and a sequence for each step
