@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 #
 # What the commands of the ORM suite share: the private servers, a database
 # for each program, checks that are counted.  Sourced, never run; the caller
