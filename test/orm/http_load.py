@@ -3,7 +3,7 @@
 
     http_load.py --requests N --clients N NAME=PORT...
 
-The instances take turns, 20 requests each, so that the machine's moods meet
+The instances take turns in random order, 20 requests each, so that the machine's moods meet
 all of them alike.  Each client creates patients and changes every fourth of
 them.  Prints for each NAME the number of requests, of those that failed, and
 the 50th and 99th percentile in milliseconds; status 1 when one failed.
@@ -11,6 +11,7 @@ the 50th and 99th percentile in milliseconds; status 1 when one failed.
 import argparse
 import http.client
 import json
+import random
 import sys
 import threading
 import time
@@ -86,6 +87,7 @@ def main():
     options = parser.parse_args()
     instances = [Instance(name, int(port), options.clients) for name, port in
                  (text.split('=') for text in options.instances)]
+    order = [instance.name for instance in instances]
     for instance in instances:
         # Connections, imports and prepared plans are not what is measured.
         instance.turn('first', TURN)
@@ -93,6 +95,9 @@ def main():
     for number in range(max(1, options.requests // TURN)):
         for instance in instances:
             instance.turn(f'turn{number}', TURN)
+        # What one leaves to do in the background meets each other one.
+        random.shuffle(instances)
+    instances.sort(key=lambda instance: order.index(instance.name))
     bad = 0
     for instance in instances:
         bad += len(instance.failures)

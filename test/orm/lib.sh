@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 #
 # What the commands of the ORM suite share: the private servers, a database
 # for each program, checks that are counted.  Sourced, never run; the caller
@@ -76,14 +76,16 @@ make_database()
 		-c "SELECT hcevents.grant_access('clinic', 'attach')" >/dev/null
 }
 
-# setup NAME: what the program needs
+# setup NAME: what the program needs; by one run at a time, since they share
+# the cache.  -o: a daemon that a build tool leaves does not keep the lock.
 setup()
 {
 	local packages
 	packages=$("$orm/$1/setup" --packages)
 	# shellcheck disable=SC2086
 	[ -z "$packages" ] || install_packages "$work/apt.log" $packages
-	"$orm/$1/setup" "$HCE_ORM_CACHE/$1" >"$work/$1.setup.log" 2>&1 || {
+	flock -o "$HCE_ORM_CACHE/$1.lock" \
+		"$orm/$1/setup" "$HCE_ORM_CACHE/$1" >"$work/$1.setup.log" 2>&1 || {
 		tail -n 40 "$work/$1.setup.log" >&2
 		die "$1: setup failed"
 	}

@@ -11,5 +11,4 @@ class Migration(migrations.Migration):
                               models.CharField(max_length=300)),
         migrations.AlterField('patient', 'email',
                               models.TextField(unique=True, null=True)),
-        migrations.AlterField('appointment', 'status', models.TextField()),
     ]

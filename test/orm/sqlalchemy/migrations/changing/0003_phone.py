@@ -18,6 +18,9 @@ def upgrade():
 
 
 def downgrade():
+    # attach() takes a weaker lock than DROP COLUMN; taking the stronger one
+    # later would be a deadlock with a writer who came in between.
+    op.execute('LOCK TABLE patients IN ACCESS EXCLUSIVE MODE')
     publish('{name,email,version}')
     op.drop_column('patients', 'notes')
     op.drop_column('patients', 'phone')

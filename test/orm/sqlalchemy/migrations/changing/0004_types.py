@@ -9,11 +9,8 @@ down_revision = '0003'
 def upgrade():
     op.alter_column('patients', 'name', type_=sa.String(300))
     op.alter_column('patients', 'email', type_=sa.String(254))
-    op.alter_column('appointments', 'status', type_=sa.Text)
 
 
 def downgrade():
-    # In the order in which writers take the tables.
     op.alter_column('patients', 'email', type_=sa.Text)
     op.alter_column('patients', 'name', type_=sa.Text)
-    op.alter_column('appointments', 'status', type_=sa.String(20))

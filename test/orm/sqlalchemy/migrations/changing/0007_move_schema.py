@@ -1,8 +1,8 @@
 """Into the schema of the role's name, where its search path begins."""
 from alembic import op
 
-revision = '0006'
-down_revision = '0005'
+revision = '0007'
+down_revision = '0006'
 
 
 def upgrade():

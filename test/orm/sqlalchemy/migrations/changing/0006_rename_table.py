@@ -1,8 +1,8 @@
 """The table gets another name."""
 from alembic import op
 
-revision = '0005'
-down_revision = '0004'
+revision = '0006'
+down_revision = '0005'
 
 
 def upgrade():

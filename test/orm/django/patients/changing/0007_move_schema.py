@@ -9,6 +9,6 @@ BACK = """ALTER TABLE clinic.clinic_patients SET SCHEMA public;
 
 class Migration(migrations.Migration):
 
-    dependencies = [('patients', '0005_rename_table')]
+    dependencies = [('patients', '0006_rename_table')]
 
     operations = [migrations.RunSQL(MOVE, BACK)]

@@ -3,6 +3,6 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
 
-    dependencies = [('patients', '0004_types')]
+    dependencies = [('patients', '0005_status')]
 
     operations = [migrations.AlterModelTable('patient', 'clinic_patients')]

@@ -4,6 +4,6 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
 
-    dependencies = [('patients', '0006_move_schema')]
+    dependencies = [('patients', '0007_move_schema')]
 
     operations = [migrations.RemoveField('patient', 'notes')]
