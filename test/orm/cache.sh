@@ -3,9 +3,9 @@
 # Where a program of the ORM suite keeps what its setup installs and builds.
 # Sourced by test/orm/NAME/setup and test/orm/NAME/program, never run.
 #
-# The sources are never written to: setup builds a copy of them.  All runs
-# share the folder, so setup takes a lock, and builds again only when a file
-# of the sources has changed.
+# The sources are never written to: setup builds a copy of them, and again only
+# when a file of the sources has changed.  All runs share the folder; the
+# harness lets one setup run at a time.
 #
 # Sets "here" (the sources) and "cache" (what was built): the folder given as
 # setup's argument, else $HCE_ORM_CACHE/NAME.
@@ -32,8 +32,6 @@ build_once()
 {
 	local sum
 	mkdir -p "$cache"
-	exec 9>>"$cache/lock"
-	flock 9
 	sum=$(sum_of_sources)
 	[ "$(cat "$cache/built" 2>/dev/null)" != "$sum" ] || return 0
 

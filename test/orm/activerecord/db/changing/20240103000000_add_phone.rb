@@ -7,6 +7,9 @@ class AddPhone < ActiveRecord::Migration[6.1]
   end
 
   def down
+    # attach() takes a weaker lock than DROP COLUMN; taking the stronger one
+    # later would be a deadlock with a writer who came in between.
+    execute 'LOCK TABLE patients IN ACCESS EXCLUSIVE MODE'
     publish '{name,email,version}'
     remove_column :patients, :notes
     remove_column :patients, :phone
