@@ -14,6 +14,7 @@
 
 #include "access/relation.h"
 #include "capture/attach.h"
+#include "capture/ddl.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -26,9 +27,6 @@
 
 PG_FUNCTION_INFO_V1(hce_attach);
 PG_FUNCTION_INFO_V1(hce_detach);
-
-#define TRIGGER_TYPE_OF_ATTACH \
-	(TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE)
 
 static void
 require_argument(FunctionCallInfo fcinfo, int n, const char *name)
@@ -126,8 +124,7 @@ same_arguments(const Trigger *trigger, List *arguments)
 	int			i = 0;
 
 	if (!hce_attach_is_ours(trigger) ||
-		trigger->tgtype != TRIGGER_TYPE_OF_ATTACH ||
-		trigger->tgqual != NULL ||
+		!hce_attach_is_plain(trigger) ||
 		trigger->tgenabled == TRIGGER_DISABLED ||
 		trigger->tgnargs != list_length(arguments))
 		return false;
@@ -176,6 +173,21 @@ create_trigger(Relation rel, const char *name, List *arguments)
 	hce_attach_execute(command.data, true);
 }
 
+/*
+ * A trigger was replaced, which makes it fire on the origin only: let one
+ * that fired on a subscriber too (ENABLE ALWAYS, ENABLE REPLICA) go on doing
+ * so, with its clones.  ALTER TABLE refuses while we have the table open.
+ */
+static void
+restore_firing(const char *table, const char *name, char enabled)
+{
+	if (enabled != TRIGGER_FIRES_ALWAYS && enabled != TRIGGER_FIRES_ON_REPLICA)
+		return;
+	hce_attach_execute(psprintf("ALTER TABLE %s ENABLE %s TRIGGER %s", table,
+								enabled == TRIGGER_FIRES_ALWAYS ? "ALWAYS" : "REPLICA",
+								quote_identifier(name)), true);
+}
+
 /* Rows of a child table fire the child's triggers, not the parent's. */
 static void
 report_children(Relation rel)
@@ -200,7 +212,9 @@ hce_attach(PG_FUNCTION_ARGS)
 	HceSpecArgs *args;
 	char	  **strings;
 	char	   *name;
+	char	   *table;
 	const Trigger *trigger;
+	bool		same;
 	ListCell   *cell;
 	int			count = 0;
 
@@ -224,9 +238,13 @@ hce_attach(PG_FUNCTION_ARGS)
 	trigger = hce_attach_find_trigger(rel, name);
 	check_name_is_free(rel, trigger);
 	report_children(rel);
-	if (trigger == NULL || !same_arguments(trigger, arguments))
+	table = qualified_name(rel);
+	same = trigger != NULL && same_arguments(trigger, arguments);
+	if (!same)
 		create_trigger(rel, name, arguments);
 	relation_close(rel, NoLock);
+	if (!same && trigger != NULL)
+		restore_firing(table, name, trigger->tgenabled);
 	PG_RETURN_ARRAYTYPE_P(hce_attach_array_of_list(hce_attach_event_types(args)));
 }
 
@@ -279,8 +297,7 @@ hce_detach(PG_FUNCTION_ARGS)
 	/* DROP TRIGGER refuses while we have the table open */
 	relation_close(rel, NoLock);
 	foreach(cell, names)
-		hce_attach_execute(psprintf("DROP TRIGGER %s ON %s",
-									quote_identifier(lfirst(cell)), table),
-						   false);
+		hce_ddl_detach(psprintf("DROP TRIGGER %s ON %s",
+								quote_identifier(lfirst(cell)), table));
 	PG_RETURN_INT32(list_length(names));
 }

@@ -84,7 +84,7 @@ definition_of(Relation rel, const Trigger *trigger, const HceSpecArgs *args)
 	const char *transitions = transitions_text(trigger);
 	char	   *table;
 
-	if (args->always != NULL || trigger->tgqual != NULL ||
+	if (args->always != NULL || !hce_attach_is_plain(trigger) ||
 		strcmp(trigger->tgname, psprintf("%s%s", HCE_TRIGGER_PREFIX, args->resource)) != 0)
 		return TextDatumGetCString(DirectFunctionCall1(pg_get_triggerdef,
 													   ObjectIdGetDatum(trigger->tgoid)));
