@@ -39,6 +39,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/array.h"
@@ -149,12 +150,16 @@ note_constraint(Oid constraint)
 	if (form->contype == CONSTRAINT_PRIMARY && !isnull &&
 		(table = note_table(form->conrelid)) != NULL)
 	{
-		ArrayType  *array = DatumGetArrayTypeP(columns);
-		int16	   *numbers = (int16 *) ARR_DATA_PTR(array);
-		MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+		Datum	   *numbers;
+		int			count;
+		MemoryContext old;
 
-		for (int i = 0; i < ARR_DIMS(array)[0]; i++)
-			table->lost_key = bms_add_member(table->lost_key, numbers[i]);
+		deconstruct_array(DatumGetArrayTypeP(columns), INT2OID, sizeof(int16),
+						  true, TYPALIGN_SHORT, &numbers, NULL, &count);
+		old = MemoryContextSwitchTo(TopTransactionContext);
+		for (int i = 0; i < count; i++)
+			table->lost_key = bms_add_member(table->lost_key,
+											 DatumGetInt16(numbers[i]));
 		MemoryContextSwitchTo(old);
 	}
 	ReleaseSysCache(tuple);

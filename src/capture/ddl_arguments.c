@@ -171,12 +171,12 @@ list_text(List *strings, const char *like)
 
 /*
  * The value of "columns=" or "key=", as it has to be now; NULL if nothing is
- * left of it.  Returns "text" itself when nothing changes.
+ * left of it.  Returns "str" itself when nothing changes.
  */
 static const char *
-follow_list(HceFollow *follow, const char *text, Use use)
+follow_list(HceFollow *follow, const char *str, Use use)
 {
-	List	   *elements = hce_spec_args_list(text);
+	List	   *elements = hce_spec_args_list(str);
 	List	   *result = NIL;
 	ListCell   *cell;
 	bool		changed = false;
@@ -193,9 +193,9 @@ follow_list(HceFollow *follow, const char *text, Use use)
 		changed |= now == NULL || strcmp(now, element) != 0;
 	}
 	if (!changed)
-		return text;
+		return str;
 	follow->changed = true;
-	return result == NIL ? NULL : list_text(result, text);
+	return result == NIL ? NULL : list_text(result, str);
 }
 
 /* A member of a transition, as a C string. */
@@ -237,10 +237,10 @@ push_transition(JsonbParseState **state, JsonbContainer *object, char *column)
  * The text is that of attach(), which writes jsonb's.
  */
 static const char *
-follow_transitions(HceFollow *follow, const char *text)
+follow_transitions(HceFollow *follow, const char *str)
 {
 	Jsonb	   *json = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-														  CStringGetDatum(text)));
+														  CStringGetDatum(str)));
 	JsonbIterator *it = JsonbIteratorInit(&json->root);
 	JsonbParseState *state = NULL;
 	JsonbIteratorToken token;
@@ -270,7 +270,7 @@ follow_transitions(HceFollow *follow, const char *text)
 		left++;
 	}
 	if (!changed)
-		return text;
+		return str;
 	follow->changed = true;
 	if (left == 0)
 		return NULL;
@@ -351,11 +351,11 @@ is_primary_key(const HceFollow *follow, const char *key)
  * is the primary key goes, too: it says the same.)
  */
 static const char *
-follow_key(HceFollow *follow, const char *text)
+follow_key(HceFollow *follow, const char *str)
 {
-	const char *result = follow_list(follow, text, USE_KEY);
+	const char *result = follow_list(follow, str, USE_KEY);
 
-	return result != text && is_primary_key(follow, result) ? NULL : result;
+	return result != str && is_primary_key(follow, result) ? NULL : result;
 }
 
 /* If "arg" is name=value, the value. */

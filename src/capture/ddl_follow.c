@@ -184,9 +184,9 @@ follow_trigger(Relation rel, const HceChangedTable *table,
 	log_followed(rel, trigger, &follow, args);
 }
 
-/* Take the attachments of a table along, clones on partitions too. */
+/* Take the attachments of a table along, or their clones on a partition. */
 static void
-follow_table(const HceChangedTable *table)
+follow_table(const HceChangedTable *table, bool clones)
 {
 	Relation	rel = try_relation_open(table->table, AccessShareLock);
 	const TriggerDesc *desc;
@@ -196,7 +196,8 @@ follow_table(const HceChangedTable *table)
 	desc = CopyTriggerDesc(rel->trigdesc);
 	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
 	{
-		if (hce_trigger_is_emit(desc->triggers[i].tgfoid))
+		if (desc->triggers[i].tgisclone == clones &&
+			hce_trigger_is_emit(desc->triggers[i].tgfoid))
 			follow_trigger(rel, table, &desc->triggers[i]);
 	}
 	relation_close(rel, NoLock);
@@ -214,8 +215,11 @@ hce_ddl_follow(List *tables)
 	if (tables == NIL)
 		return;
 	CommandCounterIncrement();
+	/* attachments first: messages shall name the table that was attached */
 	foreach(cell, tables)
-		follow_table(lfirst(cell));
+		follow_table(lfirst(cell), false);
+	foreach(cell, tables)
+		follow_table(lfirst(cell), true);
 	CommandCounterIncrement();
 }
 
@@ -247,7 +251,10 @@ hce_ddl_refuse_drop(const HceAttachment *attachment)
 			 errmsg("cannot drop trigger \"%s\" of table %s: it publishes events of \"%s\"",
 					attachment->trigger_name, attachment->table_name,
 					attachment->resource),
+			 strcmp(attachment->trigger_name,
+					psprintf("%s%s", HCE_TRIGGER_PREFIX, attachment->resource)) == 0 ?
 			 errhint("End the publishing with SELECT hcevents.detach(%s, %s), or set hcevents.on_missing_column to skip.",
 					 quote_literal_cstr(attachment->table_name),
-					 quote_literal_cstr(attachment->resource))));
+					 quote_literal_cstr(attachment->resource)) :
+			 errhint("To drop a trigger written by hand, set hcevents.on_missing_column to skip. hcevents.detach() drops all triggers of a resource.")));
 }

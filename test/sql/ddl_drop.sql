@@ -106,8 +106,6 @@ RESET ROLE;
 SELECT * FROM seen(:'lsn') ORDER BY key, event_type;
 SELECT resource, columns, valid, definition FROM hcevents.attachments;
 SELECT role = 'hce_migrator' AS migrator, action, resource, columns_before, columns_after FROM hcevents.attachment_log WHERE id > :since ORDER BY id;
--- set for a role
-ALTER ROLE hce_migrator SET hcevents.on_missing_column = skip;
 DROP TABLE visits;
 DROP ROLE hce_migrator;
 
@@ -190,7 +188,7 @@ CREATE TABLE patients (id int PRIMARY KEY, name text);
 SELECT hcevents.attach('patients', 'patient', '{name}');
 DROP EXTENSION hcevents;
 BEGIN;
-SET LOCAL client_min_messages = warning;
+SET LOCAL client_min_messages = error;
 DROP EXTENSION hcevents CASCADE;
 SELECT count(*) AS triggers FROM pg_trigger WHERE tgrelid = 'patients'::regclass;
 ALTER TABLE patients DROP COLUMN name;

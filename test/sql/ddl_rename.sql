@@ -74,7 +74,10 @@ ALTER TABLE visits RENAME COLUMN note TO gone;
 ROLLBACK;
 SELECT columns FROM hcevents.attachments WHERE target = 'visits'::regclass AND resource = 'visit' AND cardinality(events) = 3;
 
--- with other DDL in one transaction, from functions, and under load of the cache
+-- with other DDL in one transaction, from functions and procedures
+SET hcevents.on_missing_column = skip;
+DROP TRIGGER by_hand ON visits;
+RESET hcevents.on_missing_column;
 CREATE FUNCTION migrate() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	ALTER TABLE visits ADD COLUMN status2 int DEFAULT 5;
