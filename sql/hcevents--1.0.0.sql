@@ -140,7 +140,7 @@ WHERE t.tgfoid OPERATOR(pg_catalog.=) 'hcevents.emit()'::pg_catalog.regprocedure
 REVOKE ALL ON hcevents.attachments FROM PUBLIC;
 GRANT SELECT ON hcevents.attachments TO pg_monitor;
 COMMENT ON VIEW hcevents.attachments IS
-'the tables that publish, what they publish, and the attach() call that makes each again';
+'the tables that publish, what they publish, and the command that makes each again';
 /* ---- tables of the relay: written by it alone ---- */
 
 CREATE TABLE hcevents.position (

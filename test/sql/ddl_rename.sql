@@ -16,20 +16,26 @@ SELECT hcevents.attach('visits', 'visit', '{status,remark:note}',
 SELECT hcevents.attach('visits', 'stay', '{number,note}', on_delete => NULL, key => '{number}');
 CREATE TRIGGER by_hand AFTER UPDATE OF status ON visits FOR EACH ROW WHEN (old.status IS DISTINCT FROM new.status)
 	EXECUTE FUNCTION hcevents.emit('visit.touched', 'key=number', 'columns=status, note');
+CREATE CONSTRAINT TRIGGER deferred AFTER DELETE ON visits DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	EXECUTE FUNCTION hcevents.emit('visit.gone', 'columns=status');
 ALTER TABLE visits ENABLE ALWAYS TRIGGER hcevents_visit;
 ALTER TABLE visits ENABLE REPLICA TRIGGER by_hand;
+ALTER TABLE visits DISABLE TRIGGER hcevents_stay;
 CREATE TEMP TABLE before AS SELECT * FROM arguments('visits');
 SELECT * FROM before;
 SELECT coalesce(max(id), 0) AS since FROM hcevents.attachment_log \gset
 SELECT pg_current_wal_insert_lsn() AS lsn \gset
-INSERT INTO visits VALUES (1, 'n1', 'open', 'a');
+INSERT INTO visits VALUES (1, 'n1', 'open', 'a'), (2, 'n2', 'open', 'a');
 ALTER TABLE visits RENAME COLUMN status TO state;
 ALTER TABLE visits RENAME COLUMN note TO notes;
 ALTER TABLE visits RENAME COLUMN number TO no;
 ALTER TABLE visits RENAME COLUMN id TO visit_id;
 SELECT * FROM arguments('visits');
-UPDATE visits SET state = 'closed';
-UPDATE visits SET notes = 'x';
+ALTER TABLE visits ENABLE TRIGGER hcevents_stay;
+UPDATE visits SET state = 'closed' WHERE visit_id = 1;
+UPDATE visits SET notes = 'x' WHERE visit_id = 1;
+DELETE FROM visits WHERE visit_id = 2;
+ALTER TABLE visits DISABLE TRIGGER hcevents_stay;
 SELECT * FROM seen(:'lsn');
 SELECT resource, columns, key, enabled, valid, unpublished_columns, definition FROM hcevents.attachments WHERE target = 'visits'::regclass ORDER BY resource, events;
 -- who did it is in the log
@@ -77,6 +83,7 @@ SELECT columns FROM hcevents.attachments WHERE target = 'visits'::regclass AND r
 -- with other DDL in one transaction, from functions and procedures
 SET hcevents.on_missing_column = skip;
 DROP TRIGGER by_hand ON visits;
+DROP TRIGGER deferred ON visits;
 RESET hcevents.on_missing_column;
 CREATE FUNCTION migrate() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
