@@ -149,6 +149,35 @@ check_name_is_free(Relation rel, const Trigger *trigger)
 			 errhint("Rename or drop that trigger, or use another resource name.")));
 }
 
+/*
+ * A trigger of attach() that somebody renamed publishes the resource already;
+ * with a second one each change would be two events.
+ */
+static void
+check_not_renamed(Relation rel, const char *name, const char *resource)
+{
+	const TriggerDesc *desc = CopyTriggerDesc(rel->trigdesc);
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+		HceSpecArgs *args;
+
+		if (!hce_attach_is_ours(trigger) || !hce_attach_is_plain(trigger))
+			continue;
+		args = hce_spec_args_parse(trigger->tgnargs, trigger->tgargs);
+		if (args->always == NULL && strcmp(args->resource, resource) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("trigger \"%s\" of table \"%s\" publishes resource \"%s\" already",
+							trigger->tgname, RelationGetRelationName(rel), resource),
+					 errhint("Give it the name that hcevents.attach() looks for: ALTER TRIGGER %s ON %s RENAME TO %s.",
+							 quote_identifier(trigger->tgname),
+							 quote_identifier(RelationGetRelationName(rel)),
+							 quote_identifier(name))));
+	}
+}
+
 static char *
 qualified_name(Relation rel)
 {
@@ -237,6 +266,8 @@ hce_attach(PG_FUNCTION_ARGS)
 	name = psprintf("%s%s", HCE_TRIGGER_PREFIX, args->resource);
 	trigger = hce_attach_find_trigger(rel, name);
 	check_name_is_free(rel, trigger);
+	if (trigger == NULL)
+		check_not_renamed(rel, name, args->resource);
 	report_children(rel);
 	table = qualified_name(rel);
 	same = trigger != NULL && same_arguments(trigger, arguments);

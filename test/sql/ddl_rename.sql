@@ -200,6 +200,21 @@ ALTER TABLE odd RENAME COLUMN "the id" TO "other:f, g";
 ALTER TABLE odd ADD COLUMN "other:f, g" text;
 DROP TABLE odd;
 
+-- a trigger that was renamed goes on, and attach() makes no second one
+CREATE TABLE things (id int PRIMARY KEY, v text);
+SELECT hcevents.attach('things', 'thing', '{v}');
+ALTER TRIGGER hcevents_thing ON things RENAME TO mine;
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+ALTER TABLE things RENAME COLUMN v TO w;
+INSERT INTO things VALUES (1, 'x');
+SELECT hcevents.attach('things', 'thing', '{v:w}');
+SELECT hcevents.attach('things', 'other', '{w}');
+SELECT resource, definition FROM hcevents.attachments WHERE target = 'things'::regclass ORDER BY resource;
+ALTER TRIGGER mine ON things RENAME TO hcevents_thing;
+SELECT hcevents.attach('things', 'thing', '{v:w}');
+SELECT event_type, data FROM seen(:'lsn');
+DROP TABLE things;
+
 -- the owner of a table, who has no right to anything of ours
 CREATE ROLE hce_migrator;
 GRANT CREATE ON SCHEMA public TO hce_migrator;
