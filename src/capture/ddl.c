@@ -19,8 +19,9 @@
  *   EXTENSION too.  A hook without its library is simply not there.
  * - A superuser can turn them off, session_replication_role does, and a
  *   single-user server has none.
- * - They name the table that was altered, and neither its old column names nor
- *   the children and partitions that were altered with it.
+ * - They tell of a renamed column only for the table that was named: which
+ *   children, partitions and typed tables came along would have to be guessed
+ *   again from the catalogs.
  *
  * Rows never come here: a plain write runs none of this.
  *
