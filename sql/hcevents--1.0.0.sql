@@ -140,7 +140,7 @@ WHERE t.tgfoid OPERATOR(pg_catalog.=) 'hcevents.emit()'::pg_catalog.regprocedure
 REVOKE ALL ON hcevents.attachments FROM PUBLIC;
 GRANT SELECT ON hcevents.attachments TO pg_monitor;
 COMMENT ON VIEW hcevents.attachments IS
-'the tables that publish, what they publish, and the attach() call that makes each again';
+'the tables that publish, what they publish, and the command that makes each again';
 /* ---- tables of the relay: written by it alone ---- */
 
 CREATE TABLE hcevents.position (
@@ -1091,7 +1091,7 @@ CREATE TABLE hcevents.attachment_log (
     columns_after text[]
 );
 COMMENT ON TABLE hcevents.attachment_log IS
-'Each change of what publishes: attach, replace and detach, also by CREATE and DROP TRIGGER, and drop of the table. Rows are only ever added.';
+'Each change of what publishes: attach, replace and detach, also by CREATE and DROP TRIGGER; rename and skip, when columns were renamed or dropped; and drop of the table. Rows are only ever added.';
 COMMENT ON COLUMN hcevents.attachment_log.columns_after IS
 'The column list of the attachment, as attach() takes it: names, never values.';
 REVOKE ALL ON hcevents.attachment_log FROM PUBLIC;

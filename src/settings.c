@@ -3,10 +3,16 @@
  * settings.c
  *		The hcevents.* settings: definition, validation, boot values.
  *
- * Every setting is PGC_SUSET, so that ALTER DATABASE and ALTER ROLE can carry
- * it; a relay obeys the values of its own database.  The KAFKA_* variables of
- * the postmaster's environment give boot values with the source "environment
- * variable", which a configuration file or ALTER SYSTEM overrides.
+ * Settings are PGC_SUSET, so that ALTER DATABASE and ALTER ROLE can carry
+ * them; a relay obeys the values of its own database.  The KAFKA_* variables
+ * of the postmaster's environment give boot values with the source
+ * "environment variable", which a configuration file or ALTER SYSTEM overrides.
+ *
+ * on_missing_column alone is PGC_USERSET.  It only matters to who owns a table
+ * that publishes and alters it, and an owner can end the publishing of his
+ * table in any case (ALTER TABLE ... DISABLE TRIGGER, DROP TABLE).  The setting
+ * prevents accidents; it protects nothing from the owner.  As PGC_SUSET it
+ * would make people run their migrations as superusers.
  *
  *-------------------------------------------------------------------------
  */
@@ -41,6 +47,13 @@ int			hce_relay_memory;
 int			hce_max_retained_wal;
 int			hce_max_parked_size;
 int			hce_dead_letter_retention;
+int			hce_on_missing_column = HCE_MISSING_ERROR;
+
+static const struct config_enum_entry on_missing_column_values[] = {
+	{"error", HCE_MISSING_ERROR, false},
+	{"skip", HCE_MISSING_SKIP, false},
+	{NULL, 0, false}
+};
 
 uint64		hce_envelope_generation = 1;
 
@@ -352,6 +365,12 @@ hce_settings_init(void)
 							 "Keeps the relay of a copied data directory paused.",
 							 "Off takes a directory whose files were copied for the original.",
 							 &hce_detect_copies, true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("hcevents.on_missing_column",
+							 "What happens to DDL that takes a published column or an attachment's trigger away.",
+							 "error: it fails. skip: events go on without the column; a column of the key is never skipped.",
+							 &hce_on_missing_column, HCE_MISSING_ERROR,
+							 on_missing_column_values, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hcevents");
 

@@ -25,6 +25,15 @@ extern int	hce_max_retained_wal;	/* MB, -1 = never park */
 extern int	hce_max_parked_size;	/* MB, -1 = no limit */
 extern int	hce_dead_letter_retention;	/* minutes; -1 = for ever */
 
+/* What becomes of a command that takes a column or a trigger away. */
+typedef enum HceOnMissingColumn
+{
+	HCE_MISSING_ERROR,			/* it fails */
+	HCE_MISSING_SKIP			/* events go on without the column */
+} HceOnMissingColumn;
+
+extern int	hce_on_missing_column;	/* HceOnMissingColumn */
+
 /*
  * Grows with every change of a setting that is part of the envelope
  * (source, schema_version): skeletons made before it are stale.

@@ -14,6 +14,7 @@
 
 #include "access/relation.h"
 #include "capture/attach.h"
+#include "capture/ddl.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -26,9 +27,6 @@
 
 PG_FUNCTION_INFO_V1(hce_attach);
 PG_FUNCTION_INFO_V1(hce_detach);
-
-#define TRIGGER_TYPE_OF_ATTACH \
-	(TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE)
 
 static void
 require_argument(FunctionCallInfo fcinfo, int n, const char *name)
@@ -126,8 +124,7 @@ same_arguments(const Trigger *trigger, List *arguments)
 	int			i = 0;
 
 	if (!hce_attach_is_ours(trigger) ||
-		trigger->tgtype != TRIGGER_TYPE_OF_ATTACH ||
-		trigger->tgqual != NULL ||
+		!hce_attach_is_plain(trigger) ||
 		trigger->tgenabled == TRIGGER_DISABLED ||
 		trigger->tgnargs != list_length(arguments))
 		return false;
@@ -150,6 +147,35 @@ check_name_is_free(Relation rel, const Trigger *trigger)
 			 errmsg("table \"%s\" has a trigger \"%s\" that does not call hcevents.emit()",
 					RelationGetRelationName(rel), trigger->tgname),
 			 errhint("Rename or drop that trigger, or use another resource name.")));
+}
+
+/*
+ * A trigger of attach() that somebody renamed publishes the resource already;
+ * with a second one each change would be two events.
+ */
+static void
+check_not_renamed(Relation rel, const char *name, const char *resource)
+{
+	const TriggerDesc *desc = CopyTriggerDesc(rel->trigdesc);
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+		HceSpecArgs *args;
+
+		if (!hce_attach_is_ours(trigger) || !hce_attach_is_plain(trigger))
+			continue;
+		args = hce_spec_args_parse(trigger->tgnargs, trigger->tgargs);
+		if (args->always == NULL && strcmp(args->resource, resource) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("trigger \"%s\" of table \"%s\" publishes resource \"%s\" already",
+							trigger->tgname, RelationGetRelationName(rel), resource),
+					 errhint("Give it the name that hcevents.attach() looks for: ALTER TRIGGER %s ON %s RENAME TO %s.",
+							 quote_identifier(trigger->tgname),
+							 quote_identifier(RelationGetRelationName(rel)),
+							 quote_identifier(name))));
+	}
 }
 
 static char *
@@ -176,6 +202,21 @@ create_trigger(Relation rel, const char *name, List *arguments)
 	hce_attach_execute(command.data, true);
 }
 
+/*
+ * A trigger was replaced, which makes it fire on the origin only: let one
+ * that fired on a subscriber too (ENABLE ALWAYS, ENABLE REPLICA) go on doing
+ * so, with its clones.  ALTER TABLE refuses while we have the table open.
+ */
+static void
+restore_firing(const char *table, const char *name, char enabled)
+{
+	if (enabled != TRIGGER_FIRES_ALWAYS && enabled != TRIGGER_FIRES_ON_REPLICA)
+		return;
+	hce_attach_execute(psprintf("ALTER TABLE %s ENABLE %s TRIGGER %s", table,
+								enabled == TRIGGER_FIRES_ALWAYS ? "ALWAYS" : "REPLICA",
+								quote_identifier(name)), true);
+}
+
 /* Rows of a child table fire the child's triggers, not the parent's. */
 static void
 report_children(Relation rel)
@@ -200,7 +241,9 @@ hce_attach(PG_FUNCTION_ARGS)
 	HceSpecArgs *args;
 	char	  **strings;
 	char	   *name;
+	char	   *table;
 	const Trigger *trigger;
+	bool		same;
 	ListCell   *cell;
 	int			count = 0;
 
@@ -223,10 +266,16 @@ hce_attach(PG_FUNCTION_ARGS)
 	name = psprintf("%s%s", HCE_TRIGGER_PREFIX, args->resource);
 	trigger = hce_attach_find_trigger(rel, name);
 	check_name_is_free(rel, trigger);
+	if (trigger == NULL)
+		check_not_renamed(rel, name, args->resource);
 	report_children(rel);
-	if (trigger == NULL || !same_arguments(trigger, arguments))
+	table = qualified_name(rel);
+	same = trigger != NULL && same_arguments(trigger, arguments);
+	if (!same)
 		create_trigger(rel, name, arguments);
 	relation_close(rel, NoLock);
+	if (!same && trigger != NULL)
+		restore_firing(table, name, trigger->tgenabled);
 	PG_RETURN_ARRAYTYPE_P(hce_attach_array_of_list(hce_attach_event_types(args)));
 }
 
@@ -279,8 +328,7 @@ hce_detach(PG_FUNCTION_ARGS)
 	/* DROP TRIGGER refuses while we have the table open */
 	relation_close(rel, NoLock);
 	foreach(cell, names)
-		hce_attach_execute(psprintf("DROP TRIGGER %s ON %s",
-									quote_identifier(lfirst(cell)), table),
-						   false);
+		hce_ddl_detach(psprintf("DROP TRIGGER %s ON %s",
+								quote_identifier(lfirst(cell)), table));
 	PG_RETURN_INT32(list_length(names));
 }

@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -62,6 +63,19 @@ hce_attach_is_ours(const Trigger *trigger)
 {
 	return !trigger->tgisinternal && !trigger->tgisclone &&
 		hce_trigger_is_emit(trigger->tgfoid);
+}
+
+/*
+ * Does the trigger fire as one of attach() does?  Then the attach() call says
+ * all there is to say about it.
+ */
+bool
+hce_attach_is_plain(const Trigger *trigger)
+{
+	return trigger->tgtype == (TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT |
+							   TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE) &&
+		trigger->tgqual == NULL && trigger->tgnattr == 0 &&
+		!OidIsValid(trigger->tgconstraint);
 }
 
 /*

@@ -116,5 +116,5 @@ hce_capture_init(void)
 	RegisterXactCallback(end_transaction, NULL);
 	RegisterSubXactCallback(end_subtransaction, NULL);
 	hce_trigger_check_init();
-	hce_attachment_log_init();
+	hce_ddl_init();
 }

@@ -71,20 +71,26 @@ column_number(TupleDesc tupdesc, const char *name)
  * Find the column that an element of a column list means.
  *
  * An element that is the name of a column is that column; else it is
- * published:column, split at the first colon.  Returns InvalidAttrNumber if
- * there is none.  "published" is set in the current memory context.
+ * published:column, split at the first colon behind which the name of a
+ * column stands (a published name may hold colons too: that of a renamed
+ * column "a:b").  Returns InvalidAttrNumber if there is none.  "published" is
+ * set in the current memory context.
  */
 AttrNumber
 hce_spec_find_column(TupleDesc tupdesc, const char *element, char **published)
 {
-	const char *colon = strchr(element, ':');
 	AttrNumber	number = column_number(tupdesc, element);
+	const char *colon = element;
 
 	if (number != InvalidAttrNumber)
 		*published = pstrdup(element);
-	else if (colon != NULL &&
-			 (number = column_number(tupdesc, colon + 1)) != InvalidAttrNumber)
-		*published = pnstrdup(element, colon - element);
+	while (number == InvalidAttrNumber && (colon = strchr(colon, ':')) != NULL)
+	{
+		number = column_number(tupdesc, colon + 1);
+		if (number != InvalidAttrNumber)
+			*published = pnstrdup(element, colon - element);
+		colon++;
+	}
 	return number;
 }
 
@@ -211,20 +217,20 @@ init_keys(Builder *builder)
 	builder->spec->keys = init_columns(builder, key, &builder->spec->nkeys);
 }
 
-/* Two members of one name would be one too many for a JSON object. */
+/*
+ * Two members of one name would be one too many for a JSON object.  "id" is
+ * the name of the member that is there besides; NULL if none is.
+ */
 static void
-check_published_names(Builder *builder)
+check_published_names(const HceColumn *columns, int count, const char *id)
 {
-	HceSpec    *spec = builder->spec;
-	char	   *id = psprintf("%s_id", spec->resource);
-
-	for (int i = 0; i < spec->ncolumns; i++)
+	for (int i = 0; i < count; i++)
 	{
-		const char *name = spec->columns[i].published;
-		bool		duplicate = strcmp(name, id) == 0;
+		const char *name = columns[i].published;
+		bool		duplicate = id != NULL && strcmp(name, id) == 0;
 
 		for (int j = 0; j < i; j++)
-			duplicate |= strcmp(name, spec->columns[j].published) == 0;
+			duplicate |= strcmp(name, columns[j].published) == 0;
 		if (duplicate)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_COLUMN),
@@ -359,7 +365,11 @@ hce_spec_build(Relation rel, const Trigger *trigger, bool strict)
 	init_keys(&builder);
 	spec->columns = init_columns(&builder, args->columns, &spec->ncolumns);
 	if (strict)
-		check_published_names(&builder);
+	{
+		check_published_names(spec->columns, spec->ncolumns,
+							  psprintf("%s_id", spec->resource));
+		check_published_names(spec->keys, spec->nkeys, NULL);
+	}
 	init_transitions(&builder);
 	MemoryContextSwitchTo(old);
 	return spec;

@@ -4,6 +4,11 @@
  *		Wrong arguments of emit() fail at CREATE TRIGGER, not at the first
  *		write.
  *
+ * A restore of a dump is the exception.  It makes what was there, valid or
+ * not, and with several jobs it may make a trigger before the primary key that
+ * the trigger needs; failing would lose the attachment.  A restore is a session
+ * with check_function_bodies = off, which pg_dump writes into every dump.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -14,6 +19,7 @@
 #include "catalog/pg_trigger.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -65,7 +71,13 @@ check_trigger(const CreateTrigStmt *stmt)
 			!hce_trigger_is_emit(trigger->tgfoid))
 			continue;
 		check_type(trigger);
-		spec = hce_spec_build(rel, trigger, true);
+		spec = hce_spec_build(rel, trigger, check_function_bodies);
+		if (spec->problem != NULL)
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("events of \"%s\" cannot be captured as it is: %s",
+							spec->resource, spec->problem),
+					 errhint("hcevents.check() tells whether it is still so when the restore has ended.")));
 		MemoryContextDelete(spec->context);
 		break;
 	}
