@@ -96,7 +96,7 @@ end_subtransaction(SubXactEvent event, SubTransactionId subid,
 	{
 		/* no sub-transaction can begin while one ends */
 		hce_guard_forbidden = true;
-		hce_moved_release_sub(subid);
+		hce_moved_release_sub(subid, parent);
 		hce_guard_forbidden = false;
 	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)

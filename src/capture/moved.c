@@ -13,6 +13,11 @@
  * partitioned table, at the same trigger depth, and carry the same command
  * id: the INSERT of a later statement is another row.
  *
+ * That an INSERT cannot follow any more often shows in a later savepoint only,
+ * and what is published there is gone if the savepoint is rolled back, though
+ * the DELETE is not.  So the row stays on the list, marked, until that
+ * sub-transaction has ended.
+ *
  * Held rows are copies in TopTransactionContext.  Their specs outlive them
  * (spec_cache.c frees nothing before the transaction ends).
  *
@@ -33,7 +38,8 @@ typedef struct HeldRow
 	HeapTuple	tuple;
 	int			depth;
 	CommandId	command;
-	SubTransactionId subid;
+	SubTransactionId subid;		/* of the DELETE */
+	SubTransactionId published; /* in this later one, if valid */
 } HeldRow;
 
 static List *held_rows = NIL;
@@ -63,6 +69,7 @@ hce_moved_hold(HceSpec *spec, HeapTuple tuple)
 	held->depth = trigger_depth();
 	held->command = HeapTupleHeaderGetCmax(tuple->t_data);
 	held->subid = GetCurrentSubTransactionId();
+	held->published = InvalidSubTransactionId;
 	held_rows = lappend(held_rows, held);
 	MemoryContextSwitchTo(old);
 }
@@ -80,7 +87,7 @@ deform(const HeldRow *held)
 	return row;
 }
 
-/* Publish a held row as a delete; it is off the list already. */
+/* Publish a held row as a delete. */
 static void
 publish_delete(HeldRow *held)
 {
@@ -95,6 +102,27 @@ publish_delete(HeldRow *held)
 	hce_render_event(held->spec, held->spec->on_delete, deform(held));
 	if (push)
 		PopActiveSnapshot();
+}
+
+/*
+ * No other half of the i-th held row comes any more: publish it, if that was
+ * not done.  Returns where the next one is: this one leaves the list, unless
+ * a sub-transaction that is open may still take the event back.
+ */
+static int
+release(int i)
+{
+	HeldRow    *held = list_nth(held_rows, i);
+	SubTransactionId current = GetCurrentSubTransactionId();
+
+	if (held->published != InvalidSubTransactionId)
+		return i + 1;
+	if (held->subid >= current)
+		held_rows = list_delete_nth_cell(held_rows, i);
+	else
+		held->published = current;
+	publish_delete(held);
+	return held->published != InvalidSubTransactionId ? i + 1 : i;
 }
 
 static bool
@@ -134,15 +162,10 @@ hce_moved_settle(HceSpec *spec, const TriggerData *trigdata)
 
 	for (int i = 0; i < list_length(held_rows);)
 	{
-		HeldRow    *held = list_nth(held_rows, i);
-
-		if (may_follow(held, spec, trigdata, depth))
-		{
+		if (may_follow(list_nth(held_rows, i), spec, trigdata, depth))
 			i++;
-			continue;
-		}
-		held_rows = list_delete_nth_cell(held_rows, i);
-		publish_delete(held);
+		else
+			i = release(i);
 	}
 }
 
@@ -189,7 +212,8 @@ hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
 	{
 		HeldRow    *held = list_nth(held_rows, i);
 
-		if (held->depth == depth && same_trigger(held->spec, spec) &&
+		if (held->published == InvalidSubTransactionId &&
+			held->depth == depth && same_trigger(held->spec, spec) &&
 			held->command == command_of(trigdata))
 		{
 			held_rows = list_delete_nth_cell(held_rows, i);
@@ -204,33 +228,45 @@ hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
 /*
  * A sub-transaction is about to be released: no other half comes any more.
  * What it held is published with its label, which a later one's would not
- * replace: that may roll back.
+ * replace: that may roll back.  What was published in it for an outer one is
+ * now as safe as its parent.
  */
 void
-hce_moved_release_sub(SubTransactionId subid)
+hce_moved_release_sub(SubTransactionId subid, SubTransactionId parent)
 {
 	for (int i = 0; i < list_length(held_rows);)
 	{
 		HeldRow    *held = list_nth(held_rows, i);
 
-		if (held->subid < subid)
-		{
+		if (held->subid >= subid)
+			i = release(i);
+		else if (held->published < subid)
 			i++;
-			continue;
+		else if (held->subid < parent)
+		{
+			held->published = parent;
+			i++;
 		}
-		held_rows = list_delete_nth_cell(held_rows, i);
-		publish_delete(held);
+		else
+			held_rows = list_delete_nth_cell(held_rows, i);
 	}
 }
 
-/* A sub-transaction aborts: its rows were never deleted.  Must not fail. */
+/*
+ * A sub-transaction aborts: its rows were never deleted, and what was published
+ * in it for an outer one was not.  Must not fail.
+ */
 void
 hce_moved_abort_sub(SubTransactionId subid)
 {
 	for (int i = list_length(held_rows) - 1; i >= 0; i--)
 	{
-		if (((HeldRow *) list_nth(held_rows, i))->subid >= subid)
+		HeldRow    *held = list_nth(held_rows, i);
+
+		if (held->subid >= subid)
 			held_rows = list_delete_nth_cell(held_rows, i);
+		else if (held->published >= subid)
+			held->published = InvalidSubTransactionId;
 	}
 }
 
@@ -239,12 +275,7 @@ void
 hce_moved_release_all(void)
 {
 	while (held_rows != NIL)
-	{
-		HeldRow    *held = linitial(held_rows);
-
-		held_rows = list_delete_first(held_rows);
-		publish_delete(held);
-	}
+		(void) release(0);
 }
 
 /* The transaction has ended; its memory goes by itself. */

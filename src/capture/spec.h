@@ -195,7 +195,8 @@ extern void hce_moved_hold(HceSpec *spec, HeapTuple tuple);
 extern bool hce_moved_match(HceSpec *spec, const TriggerData *trigdata,
 							HceRow *old_row);
 extern void hce_moved_settle(HceSpec *spec, const TriggerData *trigdata);
-extern void hce_moved_release_sub(SubTransactionId subid);
+extern void hce_moved_release_sub(SubTransactionId subid,
+								  SubTransactionId parent);
 extern void hce_moved_abort_sub(SubTransactionId subid);
 extern void hce_moved_release_all(void);
 extern void hce_moved_forget(void);

@@ -34,6 +34,17 @@
 #define MAX_WINDOW		20000
 
 /*
+ * Unread WAL, in bytes, from which on a drain is slowed down.  It deletes rows:
+ * that is WAL, with several topics more than a turn reads, and none of it can
+ * be given back before it was flushed and read.
+ */
+#define FAR_BEHIND		(64 * 1024 * 1024)
+
+/* A drain that is slowed down has a turn that often: others may write WAL
+ * faster than we read, for hours. */
+#define SLOWED_US		USECS_PER_SEC
+
+/*
  * Rows that were read and not yet sent, of all topics: when they have so many
  * bytes none are read.  What one read brings may go beyond it.
  */
@@ -324,6 +335,37 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 }
 
 /*
+ * Whether so much WAL is unread that less should be written; well below what
+ * the relay may retain.
+ */
+static bool
+far_behind(HceRelay *relay)
+{
+	uint64		limit = hce_parking_wal_limit(hce_max_retained_wal);
+
+	return hce_relay_unread(relay) >=
+		(limit == 0 ? FAR_BEHIND : Min(FAR_BEHIND, limit / 4));
+}
+
+/* Whether rows wait for their turn because much WAL is unread. */
+bool
+hce_drain_slowed(const HceRelay *relay)
+{
+	return relay->parking != NULL && relay->parking->slowed;
+}
+
+static bool
+any_draining(const HceParking *parking)
+{
+	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
+	{
+		if (park->mode == HCE_MODE_DRAINING)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Send rows of the draining topics.  Returns whether there are more that may
  * be sent at once.
  */
@@ -333,8 +375,15 @@ hce_drain_turn(HceRelay *relay)
 	HceParking *parking = relay->parking;
 	bool		more = false;
 
-	if (relay->producer == NULL || parking->paused)
+	parking->slowed = false;
+	if (relay->producer == NULL || parking->paused || !any_draining(parking))
 		return false;
+	/* a clock that was set back does not make the wait longer */
+	parking->slowed = relay->poll_time >= parking->drained_time &&
+		relay->poll_time - parking->drained_time < SLOWED_US && far_behind(relay);
+	if (parking->slowed)
+		return false;
+	parking->drained_time = relay->poll_time;
 	for (HceParkTopic *park = parking->topics; park != NULL; park = park->next)
 	{
 		if (park->mode != HCE_MODE_DRAINING)

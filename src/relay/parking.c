@@ -233,7 +233,7 @@ close_draining(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 		park->close_time = now + CLOSING_US;
 	}
 	else if (!park->closing && park->rows <= CLOSING_ROWS && park->held == 0 &&
-			 now >= park->close_time &&
+			 now >= park->close_time && !hce_drain_slowed(relay) &&
 			 park->window > 1 && (silent == 0 || now - silent < CLOSING_US))
 	{
 		/* it takes events at present */

@@ -158,6 +158,8 @@ struct HceParking
 	int			free_drained;	/* first free place, -1 = none */
 	Size		batch_bytes;	/* of rows read, of all topics */
 	uint64		sent_drained;	/* rows sent, ever */
+	TimestampTz drained_time;	/* when rows had their last turn */
+	bool		slowed;			/* they wait for one: much WAL is unread */
 
 	/* rows that are deleted with the next position row; see drain_leave.c */
 	HceLeaving *leaving;

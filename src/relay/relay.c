@@ -50,13 +50,6 @@
 #define NAP_BELOW_US	400.0
 #define NAP_MS			3
 
-/*
- * Unread WAL, in bytes, from which on parked events wait until it was flushed
- * and read.  A drain deletes rows: that is WAL, often more than a turn reads,
- * and none of it can be given back before it was read.
- */
-#define FAR_BEHIND		(64 * 1024 * 1024)
-
 static HceDatabase *my_database = NULL;
 
 /* Before the process gives up shared memory: nobody may wake it any more. */
@@ -269,17 +262,6 @@ serve_requests(HceRelay *relay)
 }
 
 /*
- * Whether parked events may be sent.  Where reading waits for what was read to
- * be sent, they need not wait for the reader.
- */
-static bool
-may_drain(HceRelay *relay)
-{
-	return hce_relay_unread(relay) < FAR_BEHIND ||
-		hce_assembler_full(relay->assembler);
-}
-
-/*
  * How long to wait, in milliseconds; 0 = not at all.  "more" tells that WAL
  * or events are at hand which could be dealt with at once.
  */
@@ -294,7 +276,7 @@ wait_time(HceRelay *relay, bool more)
 	if (relay->producer != NULL && hce_producer_busy(relay->producer))
 		wait = BUSY_WAIT;
 	if (pg_atomic_read_u64(&my_database->last_commit_end) > GetFlushRecPtr(NULL) ||
-		(relay->wal != NULL && !may_drain(relay)))
+		hce_drain_slowed(relay))
 		wait = Min(wait, ASYNC_WAIT);
 	if (hce_assembler_all_visible(relay->assembler))
 		relay->visible_wait = VISIBLE_WAIT;
@@ -359,8 +341,7 @@ turn(HceRelay *relay)
 		MemoryContextSwitchTo(relay->turn); /* a commit leaves it */
 		hce_parking_turn(relay);
 		MemoryContextSwitchTo(relay->turn);
-		if (may_drain(relay))
-			more |= hce_drain_turn(relay);
+		more |= hce_drain_turn(relay);
 		MemoryContextSwitchTo(relay->turn);
 		more |= hce_relay_send(relay);
 		hce_relay_settle(relay);

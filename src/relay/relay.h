@@ -211,6 +211,7 @@ extern void hce_parking_moved(HceRelay *relay, const char *topic, int type,
 
 /* drain*.c: and how they come back */
 extern bool hce_drain_turn(HceRelay *relay);
+extern bool hce_drain_slowed(const HceRelay *relay);
 extern void hce_drain_store(HceRelay *relay);
 extern bool hce_drain_delivered(HceRelay *relay, uint64 number);
 extern bool hce_drain_refused(HceRelay *relay, const HceMessage *message,

@@ -361,7 +361,10 @@ hce_relay_read(HceRelay *relay)
 uint64
 hce_relay_unread(const HceRelay *relay)
 {
-	return GetXLogInsertRecPtr() - hce_wal_reader_end(relay->wal);
+	XLogRecPtr	written = GetXLogInsertRecPtr();
+	XLogRecPtr	end = hce_wal_reader_end(relay->wal);
+
+	return written > end ? written - end : 0;
 }
 
 static bool

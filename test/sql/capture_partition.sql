@@ -70,6 +70,43 @@ INSERT INTO visits VALUES (32, 'west', 'open', 'new');
 COMMIT;
 SELECT * FROM seen(:'lsn');
 
+-- followed by a savepoint that is rolled back, and by one that is released
+INSERT INTO visits VALUES (40, 'north', 'open', 'swallow'), (41, 'north', 'open', 'swallow'),
+	(42, 'north', 'open', 'swallow'), (43, 'north', 'open', 'swallow');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+BEGIN;
+UPDATE visits SET region = 'west' WHERE id = 40;
+SAVEPOINT s;
+INSERT INTO visits VALUES (50, 'west', 'open', 'rolled back');
+ROLLBACK TO s;
+COMMIT;
+BEGIN;
+UPDATE visits SET region = 'west' WHERE id = 41;
+SAVEPOINT s;
+INSERT INTO visits VALUES (51, 'west', 'open', 'kept');
+RELEASE s;
+COMMIT;
+BEGIN;
+SAVEPOINT a;
+UPDATE visits SET region = 'west' WHERE id = 42;
+SAVEPOINT b;
+SAVEPOINT c;
+INSERT INTO visits VALUES (52, 'west', 'open', 'rolled back');
+RELEASE c;
+ROLLBACK TO b;
+INSERT INTO visits VALUES (53, 'west', 'open', 'kept');
+RELEASE a;
+COMMIT;
+BEGIN;
+SAVEPOINT a;
+UPDATE visits SET region = 'west' WHERE id = 43;
+SAVEPOINT b;
+INSERT INTO visits VALUES (54, 'west', 'open', 'rolled back');
+RELEASE b;
+ROLLBACK TO a;
+COMMIT;
+SELECT * FROM seen(:'lsn');
+
 -- two resources on one table
 SELECT hcevents.attach('visits', 'stay', '{status}', key => '{id}');
 SELECT pg_current_wal_insert_lsn() AS lsn \gset
