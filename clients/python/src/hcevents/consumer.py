@@ -167,7 +167,6 @@ class KafkaConsumer:
         is no topic for dead letters; KafkaException when Kafka refuses.
         """
         handled = 0
-        self._stopping.clear()
         self._consumer = Consumer(self._config)
         previous = self._take_signals()
         try:
@@ -179,6 +178,7 @@ class KafkaConsumer:
                     handled += 1
         finally:
             self._consumer.close()
+            self._stopping.clear()
             for signo, action in previous.items():
                 signal.signal(signo, action)
         return handled
@@ -407,6 +407,6 @@ def event_of(message: Any) -> Optional[Event]:
         if (isinstance(event['event_id'], str)
                 and isinstance(event['event_type'], str)):
             return dict(event)
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, RecursionError):
         pass
     return None
