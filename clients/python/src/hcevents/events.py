@@ -86,6 +86,8 @@ class Event:
         if isinstance(self.resource_id, Mapping):
             return json.dumps(self.resource_id, ensure_ascii=False,
                               default=str, separators=(',', ':'))
+        if isinstance(self.resource_id, bool):
+            return 'true' if self.resource_id else 'false'
         return str(self.resource_id)
 
     def to_dict(self) -> Dict[str, Any]:
