@@ -66,7 +66,7 @@ class Database:
 
     def wait_for_relay(self):
         wait_until(lambda: self.sql(
-            "SELECT FROM hcevents.status WHERE state = 'streaming' "
+            "SELECT 1 FROM hcevents.status WHERE state = 'streaming' "
             'AND datname = current_database()'), 'a relay')
 
     def events(self, topic):
