@@ -23,7 +23,7 @@ def pytest_configure(config):
                if not os.environ.get(name)]
     if missing:
         pytest.exit(f'needed in the environment: {", ".join(missing)}', 2)
-    os.environ['PGUSER'] = 'postgres'
+    os.environ.setdefault('PGUSER', 'postgres')
     import confluent_kafka  # noqa: F401  (a clear error at once)
     import django
     django.setup()

@@ -4,7 +4,7 @@ import os
 
 def database(name):
     return {'ENGINE': 'django.db.backends.postgresql', 'NAME': name,
-            'USER': 'postgres', 'HOST': os.environ['PGHOST'],
+            'USER': os.environ['PGUSER'], 'HOST': os.environ['PGHOST'],
             'PORT': os.environ['PGPORT']}
 
 
