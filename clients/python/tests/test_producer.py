@@ -260,7 +260,7 @@ def test_a_standby_refuses_with_a_hint():
 
 
 def test_no_extension(make_database):
-    bare = make_database('hce_bare', extension=False)
+    bare = make_database('hce_without', extension=False)
     for connect in (psycopg.connect, psycopg2.connect):
         connection = connect(bare.dsn)
         with pytest.raises(NotInstalledError,

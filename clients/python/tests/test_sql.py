@@ -39,7 +39,8 @@ def test_the_plain_statement():
 
 
 @pytest.mark.parametrize('value', ["a'b", 'a\\b', "\\'", ':name', 'a:b',
-                                   '100 %s', '::', 'Ünïcode', '', '"', '%%'])
+                                   '100 %s', '::', 'Ünïcode', '', '"', '%%'],
+                         ids=[str(number) for number in range(11)])
 def test_literals_survive_every_way(database, value):
     query = f'SELECT {quote_value(value)}, {quote_list([value, "x"])}'
     engine = sqlalchemy.create_engine('postgresql+psycopg://', creator=(
