@@ -3,6 +3,7 @@
 PGHOST and PGPORT, KAFKA_BOOTSTRAP_SERVERS: what test/t/python_client.pl
 starts.  What is missing ends the run with an error: nothing is skipped.
 """
+import json
 import os
 import sys
 import time
@@ -69,12 +70,12 @@ class Database:
             "SELECT 1 FROM hcevents.status WHERE state = 'streaming' "
             'AND datname = current_database()'), 'a relay')
 
-    def events(self, topic):
+    def events(self, topic, parse=json.loads):
         """Events and deliveries that a topic holds, after a flush."""
         from hcevents.compare import read_topics
         self.flush()
         return list(read_topics({'bootstrap.servers': self.bootstrap},
-                                [topic]))
+                                [topic], parse))
 
 
 @pytest.fixture(scope='session')

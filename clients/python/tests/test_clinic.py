@@ -1,5 +1,6 @@
 """The generator of a clinic: always the same, and PostgreSQL takes it all."""
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -121,3 +122,38 @@ def test_csv_keeps_null_and_empty_apart(generate):
     assert ',,' in lines and ',"",' in generate(
         '--patients', '4000', '--format', 'csv', '--table',
         'patients').decode()
+
+
+def exact(text):
+    """JSON with its numbers as they are written."""
+    return json.loads(text, parse_float=str, parse_int=str)
+
+
+def test_every_row_arrives_as_it_is_stored(make_database, generate):
+    """Extremes too: the event's data are what to_json() gives for the row."""
+    database = make_database('hce_real')
+    database.sql(generate('--schema').decode())
+    database.sql("SELECT hcevents.attach('patients', 'patient', '{*}'), "
+                 "hcevents.attach('appointments', 'appointment', '{*}')")
+    load(database, generate, 'copy', 'public')
+    rows = 0
+    for table, event_type in (('patients', 'patient.created'),
+                              ('appointments', 'appointment.created')):
+        resource = event_type.split('.')[0]
+        stored = {key: exact(text) for key, text in database.sql(
+            f'SELECT id::text, row_to_json(t)::text FROM {table} AS t')}
+        arrived = {}
+        for event, delivery in database.events(f'hce_real.{event_type}',
+                                               exact):
+            data = event['data']
+            assert data.pop(f'{resource}_id') == delivery.key
+            assert delivery.key not in arrived
+            assert 'password' not in data
+            arrived[delivery.key] = data
+        for row in stored.values():
+            row.pop('password', None)
+            row.pop('id')
+        assert arrived == stored
+        rows += len(stored)
+    assert rows > 9000
+    assert database.value('SELECT count(*) FROM hcevents.dead_letters') == 0

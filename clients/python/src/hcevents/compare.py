@@ -26,8 +26,8 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import (Any, Dict, Iterable, Iterator, List, Optional, Sequence,
-                    Tuple)
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, Optional,
+                    Sequence, Tuple)
 
 from .consumer import delivery_of, event_of, setting
 from .events import EVENT_TYPES
@@ -128,11 +128,13 @@ def read(config: Dict[str, Any], prefix: str, event_types: Sequence[str],
         yield (event['event_type'], delivery.key), data
 
 
-def read_topics(config: Dict[str, Any], topics: Sequence[str]
+def read_topics(config: Dict[str, Any], topics: Sequence[str],
+                parse: Callable[[bytes], Any] = json.loads
                 ) -> Iterator[Tuple[Dict[str, Any], Delivery]]:
     """All events that topics hold now, each with its message.
 
-    An event that was delivered twice, with one event_id, is one.
+    An event that was delivered twice, with one event_id, is one.  "parse"
+    reads the JSON of a value.
     """
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
     consumer = Consumer({'group.id': 'hcevents-compare', 'log_level': 2,
@@ -160,7 +162,7 @@ def read_topics(config: Dict[str, Any], topics: Sequence[str]
                 continue
             deadline = time.monotonic() + STALL_SECONDS
             place = (message.topic(), message.partition())
-            event = event_of(message)
+            event = event_of(message, parse)
             if (place in ends and event is not None
                     and isinstance(event.get('data'), dict)
                     and event['event_id'] not in seen):

@@ -400,10 +400,11 @@ def text_of(raw: Optional[bytes]) -> Optional[str]:
     return None if raw is None else raw.decode('utf-8', 'backslashreplace')
 
 
-def event_of(message: Any) -> Optional[Event]:
+def event_of(message: Any, parse: Callable[[bytes], Any] = json.loads
+             ) -> Optional[Event]:
     """The envelope in a message, None when there is none."""
     try:
-        event = json.loads(message.value())
+        event = parse(message.value())
         if (isinstance(event['event_id'], str)
                 and isinstance(event['event_type'], str)):
             return dict(event)
