@@ -38,7 +38,7 @@ my $stdout;
 	$python, '-m', 'pytest', '-v', '-p', 'no:cacheprovider', '--tb=short',
 	'-c', "$package/pyproject.toml", "$package/tests");
 my $tests = 0;
-while ($stdout =~ /^(\S+\.py::\S+) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)/mg)
+while ($stdout =~ /^(\S+\.py::.*?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b/mg)
 {
 	my ($name, $result) = ($1, $2);
 	$name =~ s/^.*\///;
