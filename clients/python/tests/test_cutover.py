@@ -433,6 +433,24 @@ def test_between_the_switch_and_the_new_relay_nothing_is_sent(database):
             assert (watched.early in ids) == (name == prefix)
 
 
+def with_a_dead_letter(database):
+    """What the command says while there is one that could be retried."""
+    database.sql(f"ALTER DATABASE {NAME} SET hcevents.topic = '%p.%t.{LONG}'")
+    try:
+        with database.connect() as writer:
+            writer.execute("SET LOCAL hcevents.topic = '%p.%t'")
+            writer.execute("""SELECT hcevents.publish('patient.updated',
+                                                      '{"patient_id": -3}')""")
+        wait_until(lambda: database.value(
+            'SELECT count(*) FROM hcevents.dead_letters'), 'a dead letter')
+        return refused(database)
+    finally:
+        database.sql("SELECT hcevents.discard_dead_letters("
+                     "since => '-infinity')")
+        database.sql(f'ALTER DATABASE {NAME} RESET hcevents.topic')
+
+
+LONG = 'x' * 230
 PREFIX = f"""SELECT c FROM pg_db_role_setting AS s
     JOIN pg_database AS d ON d.oid = s.setdatabase, unnest(setconfig) AS c
     WHERE d.datname = '{NAME}' AND c LIKE 'hcevents.topic_prefix=%'"""
@@ -446,7 +464,9 @@ def test_a_switch_that_cannot_be_leaves_everything_as_it_was(database):
     with database.connect() as writer:
         writer.execute("INSERT INTO clinic_patient (name, version) "
                        "VALUES ('in a long transaction', 1)")
-        assert 'lock' in refused(database)
+        assert 'a transaction goes on writing them' in refused(database)
+    assert 'there are dead letters' in with_a_dead_letter(database)
+    assert 'not switched: ' in refused(database, '--dsn', 'dbname=hce_none')
     database.flush()
     assert database.sql(PREFIX) == before
     assert database.value('SELECT count(*) FROM hcevents.pauses') == 0

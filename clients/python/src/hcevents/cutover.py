@@ -26,8 +26,9 @@ Writers wait from 2 to 5, a fraction of a second.  A failure before 5 leaves
 everything as it was.  After it the relay stays paused: nothing is lost, and
 the error says to call resume().
 
-Needs psycopg or psycopg2, and a superuser (or the owner of the database with
-SET on the parameter and hcevents.grant_access(…, 'operate') and 'monitor').
+Needs psycopg or psycopg2, and a superuser (or the owner of database and tables
+with SET on the parameter and hcevents.grant_access(…, 'operate') and
+'monitor').
 """
 from __future__ import annotations
 
@@ -144,9 +145,14 @@ class Switch:
                 break
             except Exception as error:
                 self.gate.rollback()
-                if (sqlstate_of(driver_error(error)) not in LOCK_FAILED
-                        or time.monotonic() > self.deadline):
+                if sqlstate_of(driver_error(error)) not in LOCK_FAILED:
                     raise
+                if time.monotonic() > self.deadline:
+                    raise CutoverError(
+                        f'the tables could not be locked in {self.timeout:g} '
+                        's: a transaction goes on writing them',
+                        'pg_stat_activity and pg_prepared_xacts tell which; '
+                        'everything is as it was.') from error
                 self.say('writers are busy, trying again')
                 time.sleep(PAUSE_SECONDS)
         self.say(f'locked against writes: {tables}')
@@ -200,7 +206,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument('--table', action='append', metavar='NAME',
                         help='lock these instead of all attached tables; '
                              'quoted as in SQL')
-    parser.add_argument('--timeout', type=float, default=120, metavar='SECONDS')
+    parser.add_argument('--timeout', type=float, default=120,
+                        metavar='SECONDS')
     parser.add_argument('--lock-timeout', type=float, default=0.5,
                         metavar='SECONDS', help='below deadlock_timeout, or '
                         'the application may be the victim of a deadlock')
@@ -209,8 +216,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         Switch(options.dsn, options.prefix, options.table, options.timeout,
                options.lock_timeout,
                lambda text: print(text, flush=True)).run()
-    except CutoverError as error:
-        print(error, file=sys.stderr)
+    except Exception as error:
+        # The driver's own, too: no server, no right, no such database.
+        print(f'not switched: {error}'
+              if not isinstance(error, CutoverError) else error,
+              file=sys.stderr)
         return 1
     return 0
 
