@@ -36,8 +36,14 @@ REAL, SHADOW = 'healthcore', 'shadow'
 TYPES = ('patient.created', 'patient.updated', 'patient.deleted',
          'appointment.booked', 'appointment.cancelled',
          'appointment.completed')
-ATTACHED = """SELECT EXISTS (SELECT FROM pg_catalog.pg_trigger
-                              WHERE tgname = 'hcevents_patient')"""
+# In force for a transaction: whether the extension publishes its changes, and
+# whether under the real prefix.  Asked without the code that is tested.
+PHASE = f"""
+    SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'hcevents_patient'),
+           EXISTS (SELECT FROM pg_db_role_setting AS s
+                          JOIN pg_database AS d ON d.oid = s.setdatabase
+                    WHERE d.datname = '{NAME}' AND s.setrole = 0 AND
+                        'hcevents.topic_prefix={REAL}' = ANY (setconfig))"""
 
 
 class Handlers:
@@ -136,12 +142,12 @@ class Writer(threading.Thread):
     def note(self, action, instance, visible=True):
         """In the transaction of the change, what must become of it."""
         with connections[ALIAS].cursor() as cursor:
-            cursor.execute(ATTACHED)
-            (attached,) = cursor.fetchone()
+            cursor.execute(PHASE)
+            attached, switched = cursor.fetchone()
         Change.objects.using(ALIAS).create(
             event_type=f'{type(instance).__name__.lower()}.{action}',
             key=str(instance.pk), version=instance.version, visible=visible,
-            attached=attached, switched=not signals_publish(ALIAS))
+            attached=attached, switched=switched)
 
     def patient(self):
         """One of this writer's own, if there is one."""
