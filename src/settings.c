@@ -3,10 +3,12 @@
  * settings.c
  *		The hcevents.* settings: definition, validation, boot values.
  *
- * Every setting is PGC_SUSET, so that ALTER DATABASE and ALTER ROLE can carry
- * it; a relay obeys the values of its own database.  The KAFKA_* variables of
- * the postmaster's environment give boot values with the source "environment
- * variable", which a configuration file or ALTER SYSTEM overrides.
+ * A setting is PGC_SUSET, so that ALTER DATABASE and ALTER ROLE can carry it;
+ * a relay obeys the values of its own database.  Two differ: keep_captured is
+ * everybody's, and excluded_databases (excluded.c) is the server's.  The
+ * KAFKA_* variables of the postmaster's environment give boot values with the
+ * source "environment variable", which a configuration file or ALTER SYSTEM
+ * overrides.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +21,7 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
+#include "excluded.h"
 #include "kafka_options.h"
 #include "settings.h"
 
@@ -36,6 +39,7 @@ char	   *hce_kafka_config;
 char	   *hce_kafka_config_file;
 char	   *hce_slot_name;
 bool		hce_detect_copies = true;
+bool		hce_keep_captured = false;
 int			hce_max_event_size;
 int			hce_relay_memory;
 int			hce_max_retained_wal;
@@ -353,6 +357,13 @@ hce_settings_init(void)
 							 "Off takes a directory whose files were copied for the original.",
 							 &hce_detect_copies, true, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+	/* any role: what it keeps is its own memory, and who may look is granted */
+	DefineCustomBoolVariable("hcevents.keep_captured",
+							 "Keeps each transaction's events for hcevents.captured_events().",
+							 "For tests of applications; at most 64 MB a transaction.",
+							 &hce_keep_captured, false, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	hce_excluded_init();
 	MarkGUCPrefixReserved("hcevents");
 
 	if (process_shared_preload_libraries_in_progress)

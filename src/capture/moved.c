@@ -247,6 +247,30 @@ hce_moved_release_all(void)
 	}
 }
 
+/*
+ * Somebody asks for what was captured (captured_events.c): rows that were held
+ * by statements which are over are deletes.  One that an outer level of
+ * savepoints holds stays: published here, it would roll back with this level.
+ */
+void
+hce_moved_release_done(void)
+{
+	int			depth = trigger_depth();
+
+	for (int i = 0; i < list_length(held_rows);)
+	{
+		HeldRow    *held = list_nth(held_rows, i);
+
+		if (held->depth <= depth || held->subid != GetCurrentSubTransactionId())
+		{
+			i++;
+			continue;
+		}
+		held_rows = list_delete_nth_cell(held_rows, i);
+		publish_delete(held);
+	}
+}
+
 /* The transaction has ended; its memory goes by itself. */
 void
 hce_moved_forget(void)

@@ -198,6 +198,7 @@ extern void hce_moved_settle(HceSpec *spec, const TriggerData *trigdata);
 extern void hce_moved_release_sub(SubTransactionId subid);
 extern void hce_moved_abort_sub(SubTransactionId subid);
 extern void hce_moved_release_all(void);
+extern void hce_moved_release_done(void);
 extern void hce_moved_forget(void);
 
 #endif							/* HCE_SPEC_H */

@@ -1,0 +1,14 @@
+/*-------------------------------------------------------------------------
+ *
+ * excluded.h
+ *		hcevents.excluded_databases: names of databases without a relay.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef HCE_EXCLUDED_H
+#define HCE_EXCLUDED_H
+
+extern void hce_excluded_init(void);
+extern bool hce_excluded_name(const char *database);
+
+#endif							/* HCE_EXCLUDED_H */
