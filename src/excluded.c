@@ -97,13 +97,13 @@ matches(const char *name, const char *pattern)
 }
 
 /*
- * Whether a database of this name is excluded under the setting in force.
- * Allocates in the current memory context.
+ * Whether one of a list of patterns matches a name.  Allocates in the current
+ * memory context.
  */
 bool
-hce_excluded_name(const char *database)
+hce_excluded_by(const char *database, const char *patterns_text)
 {
-	char	   *copy = pstrdup(excluded_databases);
+	char	   *copy = pstrdup(patterns_text);
 	bool		excluded = false;
 	List	   *patterns;
 	ListCell   *cell;
@@ -116,6 +116,13 @@ hce_excluded_name(const char *database)
 	list_free(patterns);
 	pfree(copy);
 	return excluded;
+}
+
+/* Whether a database of this name is excluded under the setting in force. */
+bool
+hce_excluded_name(const char *database)
+{
+	return hce_excluded_by(database, excluded_databases);
 }
 
 /* Define the setting; called by hce_settings_init(). */

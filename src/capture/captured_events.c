@@ -127,14 +127,14 @@ put_envelope(Row *row, const HceSkeleton *skeleton,
 	char	   *envelope = MemoryContextAllocHuge(CurrentMemoryContext,
 												  hce_event_envelope_bound(skeleton, event));
 	char	   *end;
-	Datum		text;
+	Datum		json;
 	Datum		data;
 
 	hce_event_id_format(id, id_text);
 	end = hce_event_envelope(envelope, skeleton, event, parts, id_text);
-	text = hce_capture_text(envelope, end - envelope);
-	put(row, ENVELOPE, text);
-	data = DirectFunctionCall2(json_object_field, text,
+	json = hce_capture_text(envelope, end - envelope);
+	put(row, ENVELOPE, json);
+	data = DirectFunctionCall2(json_object_field, json,
 							   CStringGetTextDatum("data"));
 	put(row, DATA, DirectFunctionCall1(jsonb_in,
 									   CStringGetDatum(TextDatumGetCString(data))));
