@@ -138,7 +138,7 @@ overflow(void)
 			 errmsg("hcevents.captured_events() cannot show all events of this transaction: more than %d MB",
 					KEEP_LIMIT_MB),
 			 errdetail("The events themselves are captured."),
-			 errhint("Write fewer rows in one transaction, or set hcevents.keep_captured to off.")));
+			 errhint("Write fewer or smaller rows in one transaction, or set hcevents.keep_captured to off.")));
 }
 
 /*
@@ -211,7 +211,7 @@ hce_kept_count(void)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the events of this transaction take more than the %d MB that are kept of them",
 						KEEP_LIMIT_MB),
-				 errhint("Write fewer rows in one transaction, or in a savepoint that is rolled back.")));
+				 errhint("Write fewer or smaller rows in one transaction.")));
 	return kept.nevents;
 }
 

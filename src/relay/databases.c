@@ -438,8 +438,8 @@ hcevents_install(PG_FUNCTION_ARGS)
 	excluded = hce_excluded_name(get_database_name(MyDatabaseId));
 	if (!excluded)
 		check_server();
-	else
-		ereport(NOTICE,
+	else						/* a NOTICE of CREATE EXTENSION nobody sees */
+		ereport(WARNING,
 				errmsg("events of this database are captured but not delivered: hcevents.excluded_databases matches its name"),
 				errhint("hcevents.captured_events() shows them to the transaction that captures them."));
 

@@ -17,9 +17,9 @@
 #include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_shseclabel.h"
-#include "commands/dbcommands.h"
 #include "replication/slot.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -55,6 +55,31 @@ typedef struct Labelled
 	bool		excluded;		/* by hcevents.excluded_databases */
 } Labelled;
 
+/*
+ * Whether hcevents.excluded_databases matches a database's name.  Reads the
+ * table, not the cache: we are woken by ALTER DATABASE ... RENAME at its
+ * commit, a moment before the server tells all caches of it.
+ */
+static bool
+is_excluded(Oid dboid)
+{
+	Relation	databases = table_open(DatabaseRelationId, AccessShareLock);
+	bool		excluded = false;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(dboid));
+	scan = systable_beginscan(databases, DatabaseOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		excluded = hce_excluded_name(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname));
+	systable_endscan(scan);
+	table_close(databases, AccessShareLock);
+	return excluded;
+}
+
 /* What a label says; NULL for one that is not ours.  In a transaction. */
 static Labelled *
 parse_label(HeapTuple tuple, TupleDesc desc, MemoryContext context)
@@ -65,7 +90,6 @@ parse_label(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 										desc, &isnull);
 	Datum		label;
 	Labelled   *made;
-	char	   *name;
 
 	if (form->classoid != DatabaseRelationId || isnull ||
 		strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0)
@@ -75,8 +99,7 @@ parse_label(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	made->dboid = form->objoid;
 	made->rests = !isnull &&
 		strcmp(TextDatumGetCString(label), HCE_LABEL_EXCLUDED) == 0;
-	name = get_database_name(made->dboid);
-	made->excluded = name != NULL && hce_excluded_name(name);
+	made->excluded = is_excluded(made->dboid);
 	return made;
 }
 
