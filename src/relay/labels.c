@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -71,7 +72,9 @@ is_excluded(Oid dboid)
 
 	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(dboid));
-	scan = systable_beginscan(databases, DatabaseOidIndexId, true, NULL, 1, &key);
+	/* without a database's catalogs the index may not be at hand */
+	scan = systable_beginscan(databases, DatabaseOidIndexId,
+							  criticalSharedRelcachesBuilt, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		excluded = hce_excluded_name(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname));
