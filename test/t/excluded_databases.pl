@@ -388,4 +388,34 @@ is_deeply(
 	['test_live copied, resumed'],
 	'a copy publishes nothing before resume()');
 
+$node->stop;
+
+# A server that can have no slot at all, as in many a CI job
+
+my $small = hce_new_node(
+	'small',
+	conf => "wal_level = minimal\nmax_wal_senders = 0\nmax_replication_slots = 0\n");
+$small->start;
+$small->safe_psql('postgres', 'CREATE DATABASE test_small');
+$small->safe_psql('test_small', <<'SQL');
+CREATE EXTENSION hcevents;
+CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
+SELECT hcevents.attach('things', 'thing', '{name}');
+SQL
+ok( $small->poll_query_until('test_small', <<'SQL'), 'an excluded database at wal_level = minimal, without slots');
+SELECT state = 'excluded' FROM hcevents.status
+SQL
+is( $small->safe_psql('test_small', <<'SQL'), "1\n0", 'captures and shows events');
+SET hcevents.keep_captured = on;
+BEGIN;
+INSERT INTO things (name) VALUES ('small');
+SELECT count(*) FROM hcevents.captured_events();
+COMMIT;
+SELECT count(*) FROM hcevents.captured_events();
+SQL
+like(
+	($small->psql('postgres', 'CREATE EXTENSION hcevents'))[2],
+	qr/hcevents needs wal_level/,
+	'while others are refused');
+
 done_testing();
