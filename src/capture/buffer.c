@@ -227,8 +227,11 @@ hce_buffer_begin(HceTemplate *skeleton, TimestampTz now)
 	return out;
 }
 
-/* Keep the event that was finished last, for captured_events(). */
-static void
+/*
+ * Keep the event that was finished last, for captured_events().  Not inlined:
+ * its stack frame would cost every row.
+ */
+static pg_noinline void
 keep_event(void)
 {
 	const uint8 *pos = buffer->events.data + buffer->tag;
