@@ -316,6 +316,34 @@ my $published = scalar grep { $lost{$_} } @{ content() };
 cmp_ok($published, '<=', 5, "$published of the 5 had been sent before");
 $before = content();
 
+# A transaction under way is published whole or not at all: one that began to
+# capture while the journal rested, and one that wrote records before that
+
+exclude(q{'test_*'});
+is_excluded('test_clinic');
+my $many = q{INSERT INTO things (name) SELECT '%s' FROM generate_series(1, 2000)};
+my $resting = $node->background_psql('test_clinic', on_error_stop => 1);
+$resting->query_safe('BEGIN;' . sprintf $many, 'resting');
+exclude(q{''});
+hce_wait_for_relay($node, 'streaming', 'test_clinic');
+my $writing = $node->background_psql('test_clinic', on_error_stop => 1);
+$writing->query_safe('BEGIN;' . sprintf $many, 'writing');
+$resting->query_safe(sprintf $many, 'resting');
+$resting->query_safe('COMMIT');
+exclude(q{'test_*'});
+is_excluded('test_clinic');
+exclude(q{''});
+hce_wait_for_relay($node, 'streaming', 'test_clinic');
+$writing->query_safe(sprintf $many, 'writing');
+$writing->query_safe('COMMIT');
+$_->quit foreach $resting, $writing;
+insert('test_clinic', 'whole');
+hce_flush($node, 'test_clinic');
+is_deeply(content(), [ sort @$before, 'test_clinic whole' ], 'nothing of transactions that an exclusion cuts');
+is(sql('test_clinic', q{SELECT count(*) FROM things WHERE name IN ('resting', 'writing')}), 8000, 'which are committed in the database');
+is(sql('test_clinic', 'SELECT count(*) FROM hcevents.gaps'), 1, 'and no gap');
+$before = content();
+
 # Excluded by a rename, with parked events
 
 sql('test_clinic', q{SELECT hcevents.pause('thing.created')});
@@ -388,6 +416,21 @@ is_deeply(
 	['test_live copied, resumed'],
 	'a copy publishes nothing before resume()');
 
+# A standby keeps no slot of an excluded database
+
+exclude(q{'test_*'});
+is_excluded('test_live', state_of('test_live') =~ /\|(\d+)$/ ? $1 : 0);
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+ok( $standby->poll_query_until('postgres', <<'SQL'), 'a standby keeps the slots of those that publish, and no other');
+SELECT (SELECT string_agg(d.datname, ' ' ORDER BY d.datname) FROM pg_replication_slots, pg_database d WHERE slot_name = 'hcevents_' || d.oid)
+  = 'live postgres staging'
+SQL
+is( $standby->safe_psql('postgres', q{SELECT state FROM hcevents.status WHERE datname = 'test_live'}),
+	'excluded', 'and says so');
+$standby->stop;
 $node->stop;
 
 # A server that can have no slot at all, as in many a CI job
