@@ -254,7 +254,7 @@ hce_rest_leave(HceRelay *relay)
 	(void) hce_slot_drop_orphan(MyDatabaseId);
 	clear_shared(relay->shared);
 	ereport(LOG,
-			errmsg("no relay runs for database \"%s\": it is excluded by hcevents.excluded_databases",
+			errmsg("the relay of database \"%s\" ends: the database is excluded by hcevents.excluded_databases",
 				   relay->database));
 	hce_relay_end(HCE_EXIT_RESTART);
 }
