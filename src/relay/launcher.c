@@ -136,6 +136,7 @@ leave_alone(int i)
 
 	started[i].held = 0;
 	hce_alarm_forget(i);
+	hce_shared_clear(db);
 	show_waiting(db, HCE_EXCLUDED, "hcevents.excluded_databases");
 	return hce_slot_drop_orphan(db->dboid) ? LOOK_INTERVAL_MS : FIRST_DELAY_MS;
 }

@@ -232,18 +232,6 @@ move_position(HceRelay *relay, XLogRecPtr to)
 	hce_position_put(&relay->stored);
 }
 
-/* Nothing of this database is counted, or retained, any more. */
-static void
-clear_shared(HceDatabase *db)
-{
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	db->pending = db->in_flight = 0;
-	db->oldest_pending = 0;
-	db->settled_lsn = db->read_lsn = db->restart_lsn = InvalidXLogRecPtr;
-	hce_shared_forget_types(db->dboid);
-	LWLockRelease(hce_shared->lock);
-}
-
 /* The label says that the journal rests: act accordingly, and end. */
 void
 hce_rest_leave(HceRelay *relay)
@@ -252,7 +240,6 @@ hce_rest_leave(HceRelay *relay)
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
 	(void) hce_slot_drop_orphan(MyDatabaseId);
-	clear_shared(relay->shared);
 	ereport(LOG,
 			errmsg("the relay of database \"%s\" ends: the database is excluded by hcevents.excluded_databases",
 				   relay->database));

@@ -139,7 +139,25 @@ hce_shared_forget_types(Oid dboid)
 	}
 }
 
-/* The same for this session's database, remembered; without the lock. */
+/*
+ * No relay runs for this database, or shall: nothing of it waits or is
+ * retained any more.  What is in its tables stays counted.
+ */
+void
+hce_shared_clear(HceDatabase *db)
+{
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	if (db->relay_pid == 0)
+	{
+		db->pending = db->in_flight = 0;
+		db->oldest_pending = 0;
+		db->settled_lsn = db->read_lsn = db->restart_lsn = InvalidXLogRecPtr;
+		hce_shared_forget_types(db->dboid);
+	}
+	LWLockRelease(hce_shared->lock);
+}
+
+/* The entry of this session's database, or NULL; without the lock. */
 static HceDatabase *
 my_database(void)
 {

@@ -164,6 +164,7 @@ extern void hce_shared_wake_launcher(void);
 extern HceDatabase *hce_shared_find(Oid dboid);
 extern HceDatabase *hce_shared_find_or_add(Oid dboid);
 extern void hce_shared_forget_types(Oid dboid);
+extern void hce_shared_clear(HceDatabase *db);
 extern const char *hce_relay_state_name(HceRelayState state);
 
 #endif							/* HCE_SHARED_H */

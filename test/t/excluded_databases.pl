@@ -416,6 +416,19 @@ is_deeply(
 	['test_live copied, resumed'],
 	'a copy publishes nothing before resume()');
 
+# One that nobody can connect to: nothing keeps its WAL all the same
+
+sql('postgres', 'ALTER DATABASE staging ALLOW_CONNECTIONS false');
+exclude(q{'staging'});
+is_excluded('staging');
+ok(hce_wait_until(sub { slots_of('staging') eq '0' }, 10), 'the slot of a closed database is dropped');
+sql('postgres', 'ALTER DATABASE staging ALLOW_CONNECTIONS true');
+exclude(q{''});
+hce_wait_for_relay($node, 'streaming', 'staging');
+insert('staging', 'open again');
+hce_flush($node, 'staging');
+is((grep { $_ eq 'staging open again' } @{ content() }), 1, 'it publishes when it is open, and excluded no more');
+
 # A standby keeps no slot of an excluded database
 
 exclude(q{'test_*'});
