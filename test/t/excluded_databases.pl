@@ -80,6 +80,16 @@ WHERE datname = '$database' AND slot_name = 'hcevents_' || oid
 SQL
 }
 
+# The label that the launcher goes by.
+sub label_of
+{
+	my ($database) = @_;
+	return sql('postgres', <<"SQL");
+SELECT label FROM pg_shseclabel s JOIN pg_database d ON d.oid = s.objoid
+WHERE provider = 'hcevents' AND datname = '$database'
+SQL
+}
+
 # "database name" of all messages about things, sorted.
 sub content
 {
@@ -422,7 +432,10 @@ sql('postgres', 'ALTER DATABASE staging ALLOW_CONNECTIONS false');
 exclude(q{'staging'});
 is_excluded('staging');
 ok(hce_wait_until(sub { slots_of('staging') eq '0' }, 10), 'the slot of a closed database is dropped');
+is(label_of('staging'), 'on', 'its journal is not at rest yet');
 sql('postgres', 'ALTER DATABASE staging ALLOW_CONNECTIONS true');
+ok(hce_wait_until(sub { label_of('staging') eq 'excluded' }, 30), 'it is when the database is open, without a slot');
+is_excluded('staging');
 exclude(q{''});
 hce_wait_for_relay($node, 'streaming', 'staging');
 insert('staging', 'open again');
