@@ -19,6 +19,7 @@ extern char *hce_kafka_config;
 extern char *hce_kafka_config_file;
 extern char *hce_slot_name;
 extern bool hce_detect_copies;
+extern bool hce_keep_captured;
 extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
 extern int	hce_max_retained_wal;	/* MB, -1 = never park */

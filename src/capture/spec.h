@@ -199,6 +199,7 @@ extern void hce_moved_release_sub(SubTransactionId subid,
 								  SubTransactionId parent);
 extern void hce_moved_abort_sub(SubTransactionId subid);
 extern void hce_moved_release_all(void);
+extern void hce_moved_release_done(void);
 extern void hce_moved_forget(void);
 
 #endif							/* HCE_SPEC_H */

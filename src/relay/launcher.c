@@ -6,8 +6,9 @@
  * Learns which databases have the extension from their labels (labels.c),
  * starts a relay for each, starts it again when it ends, at once when it
  * wanted to be and with a growing delay after an error, and drops the slots
- * of databases that have the extension no more.  Where it can start none it
- * raises an alarm (alarm.c).  It is connected to no database and holds no
+ * of databases that have the extension no more.  For one that is excluded it
+ * starts a relay only to put its journal to rest (rest.c).  Where it can start
+ * none it raises an alarm (alarm.c).  It is connected to no database and holds no
  * transaction while it waits.
  *
  * On a standby it starts no relay, but now and then for each database the
@@ -77,56 +78,6 @@ leave(int code, Datum arg)
 	LWLockRelease(hce_shared->lock);
 }
 
-/*
- * Bring shared memory in line with the labels, drop what they leave without
- * an owner, and make each relay look whether its settings or its extension
- * changed.
- */
-static void
-read_labels(void)
-{
-	static bool full = false;
-	List	   *oids = hce_labelled_databases();
-	ListCell   *cell;
-	Oid			left_out = InvalidOid;
-
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	foreach(cell, oids)
-	{
-		HceDatabase *db = hce_shared_find_or_add(lfirst_oid(cell));
-
-		if (db == NULL)
-			left_out = lfirst_oid(cell);
-		else if (!db->wanted)
-		{
-			db->wanted = true;
-			db->next_start = 0;
-			started[db - hce_shared->databases].delay_ms = 0;
-		}
-	}
-	for (int i = 0; i < HCE_MAX_DATABASES; i++)
-	{
-		HceDatabase *db = &hce_shared->databases[i];
-
-		if (!OidIsValid(db->dboid))
-			continue;
-		db->wanted = list_member_oid(oids, db->dboid);
-		db->check_requested = true;
-		if (db->relay_latch != NULL)
-			SetLatch(db->relay_latch);
-	}
-	LWLockRelease(hce_shared->lock);
-	if (OidIsValid(left_out) && !full)
-		ereport(WARNING,
-				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("no relay runs for database %u: hcevents serves at most %d databases",
-					   left_out, HCE_MAX_DATABASES),
-				errhint("Drop the extension in databases that do not need it."));
-	full = OidIsValid(left_out);
-	hce_drop_orphan_slots(oids);
-	list_free(oids);
-}
-
 /* Show why no relay runs, where none is there to do that. */
 static void
 show_waiting(HceDatabase *db, HceRelayState state, const char *waiting_for)
@@ -174,6 +125,22 @@ start_worker(int i, const char *function, const char *type,
 	return false;
 }
 
+/*
+ * An excluded database has no relay, and nothing of it keeps WAL.  Returns
+ * the milliseconds after which something is due.
+ */
+static long
+leave_alone(int i)
+{
+	HceDatabase *db = &hce_shared->databases[i];
+
+	started[i].held = 0;
+	hce_alarm_forget(i);
+	hce_shared_clear(db);
+	show_waiting(db, HCE_EXCLUDED, "hcevents.excluded_databases");
+	return hce_slot_drop_orphan(db->dboid) ? LOOK_INTERVAL_MS : FIRST_DELAY_MS;
+}
+
 /* Returns the milliseconds after which something is due. */
 static long
 start_relay(int i)
@@ -183,6 +150,11 @@ start_relay(int i)
 		return LOOK_INTERVAL_MS;
 	hce_shared->databases[i].next_start =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WORKER_DELAY_MS);
+	if (hce_shared->databases[i].excluded)
+	{
+		(void) leave_alone(i);
+		return WORKER_DELAY_MS;
+	}
 	hce_alarm_raise(i, HCE_NO_WORKER);
 	return WORKER_DELAY_MS;
 }
@@ -324,8 +296,15 @@ tend_database(int i)
 		hce_alarm_look(i);
 		return TimestampDifferenceMilliseconds(now, db->next_start) + 1;
 	}
+	if (db->next_start == 0)
+		started[i].delay_ms = 0;
 	if (!hce_database_allows_connections(db->dboid))
 	{
+		if (db->excluded)
+		{
+			(void) leave_alone(i);
+			return FIRST_DELAY_MS;
+		}
 		show_waiting(db, HCE_STOPPED, "ALLOW_CONNECTIONS true for this database");
 		hce_alarm_raise(i, HCE_DATABASE_CLOSED);
 		return FIRST_DELAY_MS;
@@ -353,6 +332,12 @@ tend_relays(void)
 		/* a relay that an earlier launcher started has no handle here */
 		if (started[i].handle != NULL || db->relay_pid != 0)
 			look_at_relay(i);
+		else if (db->wanted && db->excluded && db->journal_rests)
+		{
+			long		due = leave_alone(i);
+
+			wait = Min(wait, due);
+		}
 		else if (db->hold_pid != 0)
 			look_at_hold(i);
 		else if (db->wanted)
@@ -384,7 +369,7 @@ tend_standby(void)
 	if (TimestampDifferenceExceeds(labels_read, now, FOLLOW_INTERVAL_MS))
 	{
 		labels_read = now;
-		read_labels();
+		hce_labels_read();
 	}
 	for (int i = 0; i < HCE_MAX_DATABASES; i++)
 	{
@@ -397,6 +382,8 @@ tend_standby(void)
 			if (hce_slot_drop_orphan(db->dboid))
 				hce_forget_database(db);
 		}
+		else if (db->excluded || db->journal_rests)
+			(void) leave_alone(i);
 		else if (db->next_start <= now && hce_database_allows_connections(db->dboid))
 		{
 			db->next_start = TimestampTzPlusMilliseconds(now, FOLLOW_INTERVAL_MS);
@@ -459,6 +446,8 @@ hce_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* hcevents.excluded_databases may say something new */
+			pg_atomic_write_u32(&hce_shared->databases_changed, 1);
 		}
 		if (standby && !RecoveryInProgress())
 		{
@@ -470,7 +459,7 @@ hce_launcher_main(Datum arg)
 		else
 		{
 			if (pg_atomic_exchange_u32(&hce_shared->databases_changed, 0) != 0)
-				read_labels();
+				hce_labels_read();
 			wait = tend_relays();
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

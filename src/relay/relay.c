@@ -29,6 +29,7 @@
 #include "relay/exit_guard.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
+#include "relay/rest.h"
 #include "settings.h"
 
 /* Waits, in milliseconds. */
@@ -224,7 +225,8 @@ serve_requests(HceRelay *relay)
 	}
 	if (relay->producer != NULL && files_mended(relay))
 		hce_relay_stop(relay, HCE_EXIT_RESTART);
-	if (my_database->hold_pid != 0 || my_database->restart_requested)
+	if (my_database->hold_pid != 0 || my_database->restart_requested ||
+		my_database->excluded)
 		hce_relay_stop(relay, HCE_EXIT_RESTART);
 
 	hce_parking_serve(relay);
@@ -420,6 +422,7 @@ void
 hce_relay_main(Datum arg)
 {
 	Oid			dboid = DatumGetObjectId(arg);
+	HceRelay   *relay;
 
 	hce_exit_guard_install();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -432,7 +435,10 @@ hce_relay_main(Datum arg)
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 		hce_sync_wait_init();
 		hce_relay_settings_override("hcevents relay");
-		run(hce_relay_start(my_database));
+		relay = hce_relay_start(my_database);
+		if (relay->excluded)
+			hce_rest_begin(relay);
+		run(relay);
 	}
 	PG_CATCH();
 	{

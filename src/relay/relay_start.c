@@ -23,6 +23,7 @@
 #include "relay/parking.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
+#include "relay/rest.h"
 #include "relay/slot.h"
 #include "settings.h"
 
@@ -77,9 +78,20 @@ open_journal(HceRelay *relay)
 {
 	bool		created;
 	const char *cause = "the replication slot was moved";
-	XLogRecPtr	kept = hce_slot_acquire(MyDatabaseId, &created);
+	XLogRecPtr	kept;
 	XLogRecPtr	there;
 
+	if (!hce_rest_needs_slot(relay))
+	{
+		relay->wal = hce_wal_reader_create(relay->context);
+		there = hce_wal_reader_kept(relay->stored.restart_lsn);
+		if (there > relay->stored.restart_lsn)
+			record_gap(relay, hce_wal_reader_find(relay->wal, there),
+					   "the replication slot was missing");
+		hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
+		return;
+	}
+	kept = hce_slot_acquire(MyDatabaseId, &created);
 	if (created)
 		cause = "the replication slot was missing";
 	if (XLogRecPtrIsInvalid(kept))
@@ -206,6 +218,8 @@ check_identity(HceRelay *relay)
 	if (is_copy(&relay->stored, timeline))
 	{
 		relay->paused = "copied database";
+		if (relay->excluded)
+			return;
 		ereport(WARNING,
 				errmsg("database \"%s\" is a copy: its relay stays paused",
 					   relay->database),
@@ -243,12 +257,12 @@ hce_relay_adopt(HceRelay *relay)
 	HcePosition settled = row->settled;
 	int			former = row->epoch;
 	XLogRecPtr	to = complete_from(row);
-	bool		gap = XLogRecPtrIsInvalid(to);
+	bool		gap = XLogRecPtrIsInvalid(to) && !relay->rested;
 	bool		same_cluster = row->system_identifier == GetSystemIdentifier();
 	bool		within_cluster = same_cluster && row->database_oid != MyDatabaseId;
 
 	row->complete = false;
-	if (!gap && same_cluster)
+	if (!XLogRecPtrIsInvalid(to) && same_cluster && !relay->rested)
 	{
 		adopt_row(relay, GetWALInsertionTimeLine());
 		ereport(LOG,
@@ -258,7 +272,7 @@ hce_relay_adopt(HceRelay *relay)
 						  timestamptz_to_str(row->written)));
 		hce_relay_end(HCE_EXIT_RESTART);
 	}
-	if (gap)
+	if (XLogRecPtrIsInvalid(to) || relay->rested)
 		to = GetXLogInsertRecPtr();
 	row->system_identifier = GetSystemIdentifier();
 	row->database_oid = MyDatabaseId;
@@ -270,7 +284,7 @@ hce_relay_adopt(HceRelay *relay)
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
 	(void) hce_open_records_forget_all();
-	if (within_cluster)
+	if (within_cluster || relay->rested)
 		hce_parked_forget_all();
 	else
 		hce_parked_count_kept(former, settled, row);
@@ -278,7 +292,10 @@ hce_relay_adopt(HceRelay *relay)
 		hce_position_put_gap(from, to, row->written,
 							 within_cluster ? COPIED_WITHIN : COPIED_INCOMPLETE);
 	hce_position_put(row);
+	if (relay->rested)
+		hce_rest_set_label(false);
 	XLogFlush(hce_position_commit());
+	hce_shared_rest_journal(relay->shared, false);
 	if (gap)
 		ereport(WARNING,
 				errmsg("journal of database \"%s\" between %X/%X and %X/%X is lost: %s",
@@ -355,6 +372,8 @@ hce_relay_start(HceDatabase *shared)
 	StartTransactionCommand();
 	name = get_database_name(MyDatabaseId);
 	strlcpy(relay->database, name != NULL ? name : "?", NAMEDATALEN);
+	relay->excluded = shared->excluded;
+	relay->rested = hce_rest_labelled();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 
@@ -363,6 +382,10 @@ hce_relay_start(HceDatabase *shared)
 	relay->parking = MemoryContextAllocZero(context, sizeof(HceParking));
 	hce_relay_settings_remember();
 	check_identity(relay);
+	if (relay->rested && relay->excluded)
+		hce_rest_leave(relay);
+	if (relay->rested && relay->paused == NULL)
+		hce_rest_end(relay);
 	if (relay->paused == NULL)
 	{
 		/* until the server stops; each row that is written from here says so */
@@ -378,7 +401,7 @@ hce_relay_start(HceDatabase *shared)
 	relay->poll_time = relay->stored_time;
 
 	(void) hce_headers_parse(hce_headers, relay->headers, &unknown);
-	if (hce_enabled && relay->paused == NULL)
+	if (hce_enabled && relay->paused == NULL && !relay->excluded)
 	{
 		warn_of_clear_text(relay);
 		relay->producer = make_producer(relay);

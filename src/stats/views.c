@@ -281,7 +281,8 @@ flushed_end(void)
  * hcevents.flush(timeout interval): wait until all that was committed before
  * the call is settled.  Takes no lock while it waits and can be cancelled.
  * Must not be called in a transaction whose own events are meant: they are
- * not committed yet.
+ * not committed yet.  True at once in an excluded database whose journal
+ * rests: nothing there waits to be delivered.
  */
 PG_FUNCTION_INFO_V1(hcevents_flush);
 
@@ -310,7 +311,9 @@ hcevents_flush(PG_FUNCTION_ARGS)
 
 		LWLockAcquire(hce_shared->lock, LW_SHARED);
 		db = hce_shared_find(MyDatabaseId);
-		settled = db != NULL && db->relay_pid != 0 && db->settled_lsn >= target;
+		settled = db != NULL &&
+			((db->relay_pid != 0 && db->settled_lsn >= target) ||
+			 (db->excluded && db->journal_rests));
 		if (db != NULL && db->relay_latch != NULL && !settled)
 			SetLatch(db->relay_latch);
 		LWLockRelease(hce_shared->lock);
