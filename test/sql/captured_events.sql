@@ -115,7 +115,7 @@ SELECT event_type, data FROM hcevents.captured_events();
 INSERT INTO homes VALUES (12, 'oslo', 'swallow');
 UPDATE homes SET city = 'rome' WHERE id = 12;
 SAVEPOINT s;
--- held by the level outside: in the list when that level goes on, or at commit
+-- held by the level outside: published in this one, and again when it is rolled back
 SELECT count(*) FROM hcevents.captured_events();
 ROLLBACK TO s;
 SELECT event_type, key FROM hcevents.captured_events();
