@@ -274,8 +274,8 @@ hce_moved_abort_sub(SubTransactionId subid)
 void
 hce_moved_release_all(void)
 {
-	while (held_rows != NIL)
-		(void) release(0);
+	for (int i = 0; i < list_length(held_rows);)
+		i = release(i);
 }
 
 /*
