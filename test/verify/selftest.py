@@ -116,6 +116,20 @@ class PlantedFaults(unittest.TestCase):
         self.messages.append(extra)
         self.expect(phantom=1)
 
+    def test_another_table(self):
+        self.messages[2]['headers']['table'] = 'clinic.people'
+        self.expect_malformed()
+
+    def test_table_renamed_in_between(self):
+        facts = self.history.verifier.facts
+        self.history.verifier = Verifier(
+            PREFIX, 'clinic', 'healthcore-api',
+            [('patient', 'clinic.people'), ('appointment', 'public.visits')])
+        self.history.verifier.facts = facts
+        self.messages[2]['headers']['table'] = 'clinic.people'
+        self.messages[8]['headers']['table'] = 'public.visits'
+        self.expect()
+
     def test_same_event_twice(self):
         self.messages.append(self.history.again(2))
         verifier = self.expect(duplicate=1)

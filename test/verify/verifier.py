@@ -16,7 +16,8 @@ ENVELOPE_FIELDS = ['event_id', 'event_type', 'timestamp', 'data', 'metadata']
 METADATA_FIELDS = ['source', 'version']
 HEADERS = {'event_id', 'event_type', 'content-type', 'source', 'db', 'table',
            'position'}
-TABLE_OF = {'patient': 'patients', 'appointment': 'appointments'}
+TABLES_OF = {'patient': {'patients', 'public.patients'},
+             'appointment': {'appointments', 'public.appointments'}}
 EXAMPLES = 5
 
 
@@ -38,8 +39,15 @@ class Fact:
 class Verifier:
     """Feed it all facts first, then each partition's messages in order."""
 
-    def __init__(self, prefix='healthcore', database=None, source=None):
+    def __init__(self, prefix='healthcore', database=None, source=None,
+                 tables=()):
+        """tables: pairs of a resource and one more name of its table, for
+        one that was renamed or moved in between."""
         self.prefix = prefix + '.'
+        self.tables = {resource: set(names)
+                       for resource, names in TABLES_OF.items()}
+        for resource, name in tables:
+            self.tables.setdefault(resource, set()).add(name)
         self.database = database
         self.source = source
         self.facts = {}
@@ -124,8 +132,7 @@ class Verifier:
         for name, value in expected.items():
             if header[name] != value:
                 raise Malformed(f'header {name} is {header[name]}')
-        table = TABLE_OF.get(resource)
-        if header['table'] not in (table, f'public.{table}'):
+        if header['table'] not in self.tables.get(resource, ()):
             raise Malformed(f'header table is {header["table"]}')
         if not POSITION(header['position']):
             raise Malformed(f'position is {header["position"]}')

@@ -1,0 +1,10 @@
+from django.urls import include, path
+from rest_framework.routers import DefaultRouter
+
+from patients.views import AppointmentViewSet, PatientViewSet
+
+router = DefaultRouter()
+router.register('patients', PatientViewSet)
+router.register('appointments', AppointmentViewSet)
+
+urlpatterns = [path('api/v1/', include(router.urls))]

@@ -1,0 +1,1 @@
+"""Migrations that test/orm/migrations runs under load, both ways."""
