@@ -16,6 +16,9 @@ As a module it hands each event to a function of yours:
     KafkaConsumer(['patient.created', 'appointment.booked'],
                   handler=handle).consume()
 
+KafkaConsumer is that of the package hcevents in clients/python, which is used
+from the checkout when it is not installed.
+
 Needs confluent-kafka (pip install confluent-kafka, or Debian's
 python3-confluent-kafka).  Environment: KAFKA_BOOTSTRAP_SERVERS,
 KAFKA_TOPIC_PREFIX, KAFKA_GROUP_ID.
@@ -29,150 +32,26 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
-from collections import OrderedDict
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+try:
+    from hcevents.consumer import EVENT_TYPES, KafkaConsumer
+except ModuleNotFoundError as problem:
+    if problem.name not in ('hcevents', 'hcevents.consumer'):
+        raise
+    sys.path.insert(0, os.path.join(
+        os.path.dirname(os.path.abspath(__file__)), os.pardir, 'clients',
+        'python', 'src'))
+    from hcevents.consumer import EVENT_TYPES, KafkaConsumer
 
 logger = logging.getLogger('kafka_consumer')
-
-EVENT_TYPES = ('patient.created', 'patient.updated', 'patient.deleted',
-               'appointment.booked', 'appointment.cancelled',
-               'appointment.completed')
-POLL_SECONDS = 0.5
-REMEMBERED_IDS = 100000
-# What waiting does not cure; everything else librdkafka tries again.
-REFUSALS = (KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.GROUP_AUTHORIZATION_FAILED)
-
-
-def log_event(event):
-    """The handler of who gives none: say that the event came.
-
-    Only its names: the data are about patients and do not belong in a log.
-    """
-    logger.info('%s %s', event['event_type'], event['event_id'])
-
-
-class KafkaConsumer:
-    """A member of a consumer group that handles events one by one.
-
-    The offset is committed after the handler returned, so an event is handled
-    at least once: a handler that raises ends consume(), and the event comes
-    again at the next start.  Events that were delivered twice are recognised
-    by event_id, as far back as this process remembers; a handler that must
-    never act twice keeps the event_id with its own result, in one transaction.
-    """
-
-    def __init__(self, event_types=EVENT_TYPES, handler=log_event,
-                 group_id=None, bootstrap_servers=None, topic_prefix=None,
-                 from_beginning=True, config=None):
-        prefix = (topic_prefix or os.environ.get('KAFKA_TOPIC_PREFIX')
-                  or 'healthcore')
-        self.topics = [name if name.startswith(prefix + '.')
-                       else f'{prefix}.{name}' for name in event_types]
-        self.handler = handler
-        self._stopping = False
-        self._handled = OrderedDict()
-        self._consumer = Consumer({
-            'bootstrap.servers': (bootstrap_servers or
-                                  os.environ.get('KAFKA_BOOTSTRAP_SERVERS') or
-                                  'localhost:9092'),
-            'group.id': (group_id or os.environ.get('KAFKA_GROUP_ID') or
-                         'healthcore-consumer'),
-            'auto.offset.reset': 'earliest' if from_beginning else 'latest',
-            'enable.auto.commit': False,
-            'error_cb': self._report,
-            'log_level': 2,         # the same reports, a second time
-            # Topics appear with their first event: look often.
-            'topic.metadata.refresh.interval.ms': 2000,
-            **(config or {}),
-        })
-
-    def stop(self, *_):
-        """End consume() after the event in hand; usable as signal handler."""
-        self._stopping = True
-
-    def consume(self, limit=None):
-        """Handle events until stop(), SIGTERM or SIGINT, or "limit" events.
-
-        Returns the number of events handled.
-        """
-        handled = 0
-        self._consumer.subscribe(self.topics)
-        previous = self._take_signals()
-        try:
-            while not self._stopping and (limit is None or handled < limit):
-                message = self._consumer.poll(POLL_SECONDS)
-                if message is not None and self._take(message):
-                    handled += 1
-        finally:
-            self._consumer.close()
-            for signo, action in previous.items():
-                signal.signal(signo, action)
-        return handled
-
-    @staticmethod
-    def _report(error):
-        logger.warning('Kafka reports: %s', error)
-
-    def _take_signals(self):
-        """Only the main thread may; another one calls stop() instead."""
-        try:
-            return {signo: signal.signal(signo, self.stop)
-                    for signo in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:
-            return {}
-
-    def _take(self, message):
-        """Handle and commit one message; False when there was none in it."""
-        error = message.error()
-        if error is not None:
-            if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART,
-                                KafkaError._UNKNOWN_TOPIC):
-                return False        # its first event is still to come
-            if error.fatal() or error.code() in REFUSALS:
-                raise KafkaException(error)
-            logger.warning('Kafka reports: %s', error)
-            return False
-
-        try:
-            event = json.loads(message.value())
-            event_id = event['event_id']
-        except (TypeError, ValueError, KeyError):
-            # Not one of ours: skipping it is better than never going on.
-            logger.error('no event at %s[%d] offset %d, skipped',
-                         message.topic(), message.partition(),
-                         message.offset())
-            self._commit(message)
-            return False
-
-        duplicate = event_id in self._handled
-        if not duplicate:
-            self.handler(event)
-            self._remember(event_id)
-        self._commit(message)
-        return not duplicate
-
-    def _commit(self, message):
-        """A commit that fails is made good by the next one."""
-        try:
-            self._consumer.commit(message=message, asynchronous=False)
-        except KafkaException as problem:
-            logger.warning('offset not committed: %s', problem)
-
-    def _remember(self, event_id):
-        self._handled[event_id] = True
-        if len(self._handled) > REMEMBERED_IDS:
-            self._handled.popitem(last=False)
 
 
 def print_event(event):
     print(json.dumps(event, ensure_ascii=False), flush=True)
 
 
-def main():
+def parse_arguments():
     parser = argparse.ArgumentParser(
         description='Print the events that hcevents publishes to Kafka.')
     parser.add_argument('event_types', nargs='*', default=list(EVENT_TYPES),
@@ -187,8 +66,11 @@ def main():
                         help='a new group starts with the next event instead '
                              'of the oldest')
     parser.add_argument('--count', type=int, help='stop after so many events')
-    options = parser.parse_args()
+    return parser.parse_args()
 
+
+def main():
+    options = parse_arguments()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr,
                         format='%(asctime)s %(levelname)s %(message)s')
     consumer = KafkaConsumer(options.event_types, handler=print_event,

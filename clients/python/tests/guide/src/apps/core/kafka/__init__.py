@@ -1,0 +1,1 @@
+from hcevents import KafkaProducer as KafkaProducer

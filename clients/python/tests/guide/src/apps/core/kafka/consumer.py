@@ -1,0 +1,1 @@
+from hcevents.consumer import KafkaConsumer as KafkaConsumer

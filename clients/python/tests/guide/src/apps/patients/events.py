@@ -1,0 +1,1 @@
+from hcevents.events import *  # noqa: F401,F403
