@@ -26,8 +26,10 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -91,12 +93,26 @@ attachment_named(const CreateTrigStmt *stmt)
 	return result;
 }
 
+/* Is the table there, and the extension's? */
+static bool
+have_log(void)
+{
+	Oid			extension = get_extension_oid("hcevents", true);
+	Oid			schema = get_namespace_oid("hcevents", true);
+	Oid			table;
+
+	if (!OidIsValid(extension) || !OidIsValid(schema))
+		return false;
+	table = get_relname_relid("attachment_log", schema);
+	return OidIsValid(table) &&
+		getExtensionOfObject(RelationRelationId, table) == extension;
+}
+
 /* Add a row; does nothing while the extension itself is dropped. */
 static void
 write_row(const char *action, const Attachment *attachment,
 		  const Attachment *before, const Attachment *after)
 {
-	Oid			namespace = get_namespace_oid("hcevents", true);
 	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, OIDOID,
 	TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
 	char		nulls[] = "         ";
@@ -104,8 +120,7 @@ write_row(const char *action, const Attachment *attachment,
 	Oid			user;
 	int			context;
 
-	if (!OidIsValid(namespace) ||
-		!OidIsValid(get_relname_relid("attachment_log", namespace)))
+	if (!have_log())
 		return;
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
@@ -126,7 +141,8 @@ write_row(const char *action, const Attachment *attachment,
 	/* nobody else may write the table; an error restores the user by itself */
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(hce_attach_extension_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE);
+						   context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
 	SPI_connect();
 	if (SPI_execute_with_args("INSERT INTO hcevents.attachment_log (time, role,"
 							  " session_role, action, table_oid, table_name,"
