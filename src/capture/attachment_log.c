@@ -18,7 +18,9 @@
 #include "capture/attach.h"
 #include "capture/ddl.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -47,6 +49,21 @@ hce_attachment_of(Relation rel, const Trigger *trigger)
 	return result;
 }
 
+/* Is the table there, and the extension's? */
+static bool
+have_log(void)
+{
+	Oid			extension = get_extension_oid("hcevents", true);
+	Oid			schema = get_namespace_oid("hcevents", true);
+	Oid			table;
+
+	if (!OidIsValid(extension) || !OidIsValid(schema))
+		return false;
+	table = get_relname_relid("attachment_log", schema);
+	return OidIsValid(table) &&
+		getExtensionOfObject(RelationRelationId, table) == extension;
+}
+
 /*
  * Add a row; does nothing while the extension itself is dropped.
  *
@@ -58,7 +75,6 @@ hce_attachment_log_write(const char *action, const HceAttachment *attachment,
 						 const HceAttachment *before,
 						 const HceAttachment *after)
 {
-	Oid			namespace = get_namespace_oid("hcevents", true);
 	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, OIDOID,
 	TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
 	char		nulls[] = "         ";
@@ -66,8 +82,7 @@ hce_attachment_log_write(const char *action, const HceAttachment *attachment,
 	Oid			user;
 	int			context;
 
-	if (!OidIsValid(namespace) ||
-		!OidIsValid(get_relname_relid("attachment_log", namespace)))
+	if (!have_log())
 		return;
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
@@ -88,7 +103,8 @@ hce_attachment_log_write(const char *action, const HceAttachment *attachment,
 	/* nobody else may write the table; an error restores the user by itself */
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(hce_attach_extension_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE);
+						   context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
 	SPI_connect();
 	if (SPI_execute_with_args("INSERT INTO hcevents.attachment_log (time, role,"
 							  " session_role, action, table_oid, table_name,"

@@ -13,29 +13,46 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "capture/spec.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 static ProcessUtility_hook_type next_ProcessUtility = NULL;
 
-/* Is this function hcevents.emit? */
+/*
+ * Is this function hcevents.emit?
+ *
+ * The library is loaded in databases without the extension as well, where
+ * anybody may use these names; but only superusers make functions in C.
+ */
 bool
 hce_trigger_is_emit(Oid function)
 {
-	char	   *name = get_func_name(function);
-	char	   *schema;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	bool		is_emit = false;
 
-	if (name == NULL || strcmp(name, "emit") != 0)
+	if (!HeapTupleIsValid(tuple))
 		return false;
-	schema = get_namespace_name(get_func_namespace(function));
-	return schema != NULL && strcmp(schema, "hcevents") == 0;
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (form->prolang == ClanguageId && strcmp(NameStr(form->proname), "emit") == 0)
+	{
+		char	   *schema = get_namespace_name(form->pronamespace);
+
+		is_emit = schema != NULL && strcmp(schema, "hcevents") == 0;
+	}
+	ReleaseSysCache(tuple);
+	return is_emit;
 }
 
 static void

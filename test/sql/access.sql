@@ -131,3 +131,32 @@ WHERE relnamespace = 'hcevents'::regnamespace AND relkind = 'r'
 REVOKE CREATE ON SCHEMA public FROM hce_attach;
 SELECT hcevents.revoke_access('hce_attach', 'attach');
 DROP ROLE hce_nothing, hce_watch, hce_monitor, hce_attach, hce_publish, hce_operate;
+
+-- in a database without the extension anybody may use its names: nothing of
+-- his is taken for ours, and nothing runs for a superuser
+CREATE ROLE hce_tenant;
+CREATE DATABASE hce_plain OWNER hce_tenant;
+\set former :DBNAME
+\c hce_plain
+\set SHOW_CONTEXT never
+SET ROLE hce_tenant;
+CREATE SCHEMA hcevents;
+CREATE FUNCTION hcevents.emit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TABLE hcevents.attachment_log (id bigint GENERATED ALWAYS AS IDENTITY, time timestamptz, role text,
+	session_role text, action text, table_oid oid, table_name text, resource text, columns_before text[], columns_after text[]);
+CREATE FUNCTION hcevents.evil() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING 'evil runs as a superuser: %', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
+	RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER evil AFTER INSERT ON hcevents.attachment_log DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION hcevents.evil();
+CREATE TABLE hcevents.bait (id int PRIMARY KEY, a int);
+CREATE TRIGGER bait AFTER INSERT ON hcevents.bait FOR EACH ROW EXECUTE FUNCTION hcevents.emit('x.y', 'columns=a');
+CREATE TRIGGER nonsense AFTER INSERT ON hcevents.bait FOR EACH ROW EXECUTE FUNCTION hcevents.emit('no event');
+RESET ROLE;
+DROP TABLE hcevents.bait;
+SELECT count(*) AS logged FROM hcevents.attachment_log;
+\c :former
+DROP DATABASE hce_plain;
+DROP ROLE hce_tenant;
