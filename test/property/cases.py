@@ -570,13 +570,14 @@ class Case:
         divisor = self.rng.randint(1, 4)
         return "_uid %% %d = %d" % (divisor, self.rng.randrange(divisor))
 
-    def assignments(self):
+    def assignments(self, alone=True):
+        """"alone" is false where another row of the statement has the names."""
         names = self.writable()
         if not names:
-            return "_uid = _uid"
+            return "_uid = %s_uid" % ("" if alone else "excluded.")
         chosen = self.rng.sample(names, self.rng.randint(1, min(4, len(names))))
         return ", ".join(
-            "%s = %s" % (ident(n), ident(n) if self.chance(0.15) else
+            "%s = %s" % (ident(n), ident(n) if alone and self.chance(0.15) else
                          self.constant(n)) for n in chosen)
 
     def update(self):
@@ -611,7 +612,7 @@ class Case:
         names, values = self.row(self.old_key())
         action = "NOTHING"
         if self.chance(0.7):
-            action = "UPDATE SET " + self.assignments()
+            action = "UPDATE SET " + self.assignments(False)
         self.add("INSERT INTO %s (%s) VALUES (%s)\n"
                  "\tON CONFLICT (%s) DO %s;" % (
                      self.table(), ", ".join(ident(n) for n in names),
@@ -626,7 +627,7 @@ class Case:
         source = ", ".join("(" + ", ".join(
             self.key_constant(n, k[n]) for n in names) + ")" for k in keys)
         assignments = self.assignments()
-        if self.state.region and self.chance(0.3):
+        if self.state.region and self.chance(0.5):
             assignments = "%s = %s" % (ident(self.state.region),
                                        literal(self.rng.choice(REGIONS)))
         aliases = ["k%d" % i for i in range(len(names))]
@@ -736,7 +737,7 @@ class Case:
         self.end(kind, before)
 
     def end(self, kind, before):
-        name = "hce property %d" % len(self.units)
+        name = "hce %d %d" % (self.number, len(self.units))
         if kind == "prepare":
             self.add("PREPARE TRANSACTION %s;" % literal(name))
             if not self.ddl_seen and self.chance(0.6):

@@ -45,14 +45,25 @@ class Server:
         return done.stdout.decode(), done.stderr.decode()
 
     def make(self):
-        """Create the database anew."""
-        main = Server(self.host, "postgres")
-        name = self.database
-        main.run('DROP DATABASE IF EXISTS "%s" WITH (FORCE);\n'
-                 'CREATE DATABASE "%s";' % (name, name))
-        _, errors = self.run(prepare())
+        """Create the database, which must not exist."""
+        _, errors = Server(self.host, "postgres").run(
+            'CREATE DATABASE "%s" TEMPLATE template0;' % self.database)
+        errors += self.run(prepare())[1]
         if "ERROR" in errors:
             raise SystemExit("the model could not be made:\n" + errors)
+
+    def drop(self):
+        """Drop it."""
+        Server(self.host, "postgres").run(
+            'DROP DATABASE "%s" WITH (FORCE);' % self.database)
+
+
+def new_server(host, number):
+    """A database of its own for somebody."""
+    server = Server(host, "property_%d_%d_%d" % (
+        os.getpid(), number, time.monotonic_ns()))
+    server.make()
+    return server
 
 
 def results(output):
@@ -66,8 +77,7 @@ class Run:
 
     def __init__(self, options, job):
         self.options = options
-        self.server = Server(options.host, "property_%d" % job)
-        self.server.make()
+        self.server = new_server(options.host, job)
         self.bad = []
         self.cases = self.events = self.held = self.units = 0
         self.errors = collections.Counter()
@@ -135,9 +145,9 @@ class Run:
                            "empty database\n" % (self.options.seed, case.number))
                 file.write(prepare() + case_script(case, units, show=True))
             print("# %s.sql" % (stem + suffix))
-        self.server.make()
-        shown, _ = self.server.run(case_script(case, short, show=True))
-        self.server.make()
+        server = new_server(self.options.host, case.number)
+        shown, _ = server.run(case_script(case, short, show=True))
+        server.drop()
         print("# seed %s, case %d, %d of %d pieces:" % (
             self.options.seed, case.number, len(short or case.units),
             len(case.units)))
