@@ -5,6 +5,7 @@ does to the table is followed here only as far as the next pieces should make
 sense; the model looks into the catalogs itself, and a statement that fails,
 fails for both.
 """
+import base64
 import copy
 import random
 
@@ -95,8 +96,7 @@ class Case:
         return literal(self.table(index)) + "::regclass"
 
     def new_name(self, taken):
-        names = [n for n in NAMES if n not in taken]
-        return self.rng.choice(names)
+        return self.rng.choice([n for n in NAMES if n not in taken])
 
     def value(self, kind):
         """A value as text, or None."""
@@ -650,9 +650,10 @@ class Case:
             lines.append("\t".join(copied(
                 key[n] if n in key else self.value(self.state.columns[n].kind))
                 for n in names))
-        self.add("COPY %s (%s) FROM stdin;\n%s\n\\." % (
-            self.table(), ", ".join(ident(n) for n in names).replace(
-                "\n", "\n"), "\n".join(lines)))
+        # not from stdin: psql would read the rows of a COPY that fails as SQL
+        data = base64.b64encode(("\n".join(lines) + "\n").encode()).decode()
+        self.add("COPY %s (%s) FROM PROGRAM 'echo %s | base64 -d';" % (
+            self.table(), ", ".join(ident(n) for n in names), data))
 
     def exception(self):
         """plpgsql: a row kept, one lost with an error, one kept."""

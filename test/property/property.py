@@ -22,7 +22,7 @@ from cases import Case
 from script import case_script, prepare
 
 BATCH = 25
-SHORTEN = 30             # seconds that it may take to shorten a case
+SHORTEN = 20             # seconds that it may take to shorten a case
 
 
 class Server:
