@@ -745,8 +745,8 @@ class Case:
                 self.insert()
             if self.chance(0.3):
                 kind = "rollback"
-            self.add("%s PREPARED %s;" % (
-                "ROLLBACK" if kind == "rollback" else "COMMIT", literal(name)))
+            self.add("SELECT model.commits_now(%s);\n%s PREPARED %s;" % (
+                literal(name), "ROLLBACK" if kind == "rollback" else "COMMIT", literal(name)))
         else:
             self.add("ROLLBACK;" if kind == "rollback" else "COMMIT;")
         if kind == "strict":

@@ -50,6 +50,15 @@ CREATE TABLE model.gone (uid bigint, change bigint, old jsonb);
 CREATE TABLE model.swallowed (uid bigint);
 CREATE SEQUENCE model.change;
 CREATE SEQUENCE model.moves;
+-- When prepared transactions were committed, in terms of expected.seq: rows of
+-- other transactions of the one session are in commit order by themselves.
+-- (Commit timestamps would say it, too, but a clock may be set back.)
+CREATE TABLE model.prepared (xid xid, turn bigint);
+
+CREATE FUNCTION model.commits_now(name text) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO model.prepared
+	SELECT transaction, nextval('model.expected_seq_seq') FROM pg_prepared_xacts WHERE gid = name;
+$$;
 
 CREATE FUNCTION model.swallow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -292,11 +301,11 @@ CREATE FUNCTION model.both(lsn pg_lsn, OUT list text, OUT n bigint, OUT expected
 RETURNS SETOF record LANGUAGE sql AS $$
 	WITH loose AS (SELECT EXISTS (SELECT FROM model.expected WHERE held) AS it),
 	should AS (
-		SELECT event_type, row_number() OVER (ORDER BY pg_xact_commit_timestamp(xid::xid), seq) AS place,
+		SELECT event_type, row_number() OVER (ORDER BY coalesce(turn, seq), seq) AS place,
 			format('%s key=%s %s.%s %s', event_type, coalesce(to_json(key)::text, '-'), schema_name, table_name,
 				format('{"event_id":"*","event_type":"%s","timestamp":"*","data":%s,"metadata":{"source":%s,"version":"1.0"}}',
 					event_type, data, to_json(source))) AS said
-		FROM model.expected),
+		FROM model.expected LEFT JOIN model.prepared p ON p.xid = expected.xid::xid),
 	does AS (
 		SELECT event_type, c.place, format('%s key=%s %s.%s %s', event_type, coalesce(to_json(key)::text, '-'), schema_name,
 			table_name, coalesce(failed, regexp_replace(replace(envelope, event_id::text, '*'),
@@ -327,6 +336,7 @@ CREATE PROCEDURE model.begin_case() LANGUAGE sql AS $$
 	DELETE FROM model.expected;
 	DELETE FROM model.gone;
 	DELETE FROM model.swallowed;
+	DELETE FROM model.prepared;
 $$;
 
 -- Types of the columns under test.
