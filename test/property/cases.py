@@ -5,12 +5,13 @@ does to the table is followed here only as far as the next pieces should make
 sense; the model looks into the catalogs itself, and a statement that fails,
 fails for both.
 """
-import base64
 import copy
 import random
 
-from values import (CONVERT, KEYS, NAMES, PLAIN, TARGETS, TYPES, array, braces,
-                    copied, ident, literal)
+from ddl import Column, Ddl
+from values import (KEYS, NAMES, PLAIN, TYPES, array, braces, ident,
+                    literal)
+from writes import REGIONS, Writes
 
 HOT = {"text": ["booked", "cancelled", "a", ""],
        "varchar(300)": ["booked", "cancelled", "a"],
@@ -19,16 +20,6 @@ HOT = {"text": ["booked", "cancelled", "a", ""],
 RESOURCES = ["patient", "visit", "r_1", "x", "zone_9", "p" * 54]
 ACTIONS = ["created", "updated", "deleted", "booked", "closed", "a1_b"]
 HANDS = ["zz hand", 'hand"1', "a_hand", "рука", "m;hand"]
-REGIONS = ["north", "south", "west", "east"]
-
-
-class Column:
-    """What the generator remembers of a column."""
-
-    def __init__(self, kind, writable=True):
-        self.kind = kind
-        self.writable = writable
-        self.fixed = False      # something depends on its type
 
 
 class Attachment:
@@ -62,7 +53,7 @@ class State:
         self.partitions = []
 
 
-class Case:
+class Case(Ddl, Writes):
     """The script of one case."""
 
     def __init__(self, seed, number):
@@ -80,7 +71,7 @@ class Case:
         for _ in range(self.rng.randint(3, 8)):
             self.transaction()
 
-    # ---- pieces ----------------------------------------------------------
+    # ---- pieces --------------------------------------------------------------
 
     def add(self, text):
         self.units.append(text)
@@ -141,7 +132,7 @@ class Case:
         return [n for n, c in self.state.columns.items()
                 if c.writable and (keys or n not in self.state.key)]
 
-    # ---- the table -------------------------------------------------------
+    # ---- the table -----------------------------------------------------------
 
     def create(self):
         state = self.state
@@ -239,7 +230,7 @@ class Case:
             self.table(1), primary, self.table()))
         self.watch(1)
 
-    # ---- attachments -----------------------------------------------------
+    # ---- attachments ---------------------------------------------------------
 
     def members(self, names, reserved, renames=0.4):
         """Elements of a list for these columns, no name published twice."""
@@ -364,326 +355,7 @@ class Case:
         self.add("DO $both$ BEGIN\n\tEXECUTE %s;\n\tPERFORM %s;\nEND $both$;"
                  % (literal(command), call))
 
-    # ---- DDL -------------------------------------------------------------
-
-    def ddl(self):
-        self.ddl_seen = True
-        before = len(self.units)
-        while len(self.units) == before:
-            self.rng.choices(
-                [self.attach, self.by_hand, self.detach, self.add_column,
-                 self.drop_column, self.rename_column, self.swap_columns,
-                 self.change_type, self.rename_table, self.set_schema,
-                 self.switch_trigger, self.drop_trigger, self.partition,
-                 self.same_key],
-                [5, 2, 1, 3, 3, 6, 1, 3, 2, 1, 2, 1, 1, 1])[0]()
-
-    def detach(self):
-        chosen = [a for a in self.state.attachments.values()]
-        if not chosen:
-            return
-        one = self.rng.choice(chosen)
-        resource = one.resource if self.chance(0.8) else None
-        self.add("SELECT hcevents.detach(%s, %s), model.detach(%s, %s);" % (
-            (self.regclass(one.table), literal(resource)) * 2))
-        for place, a in list(self.state.attachments.items()):
-            if a.table == one.table and resource in (None, a.resource):
-                del self.state.attachments[place]
-
-    def add_column(self):
-        if len(self.state.columns) >= 14:
-            return
-        name = self.new_name(self.state.columns)
-        kind = self.rng.choice(list(TYPES))
-        default = ""
-        if self.chance(0.5) and kind != "json":
-            default = " DEFAULT %s" % literal(self.rng.choice(TYPES[kind]))
-        self.add("ALTER TABLE %s ADD COLUMN %s %s%s;" % (
-            self.table(), ident(name), kind, default))
-        self.state.columns[name] = Column(kind)
-
-    def drop_column(self):
-        name = self.rng.choice(list(self.state.columns))
-        used = [a for a in self.state.attachments.values()
-                if name in a.columns or name in a.keys]
-        skip = self.chance(0.6 if used else 0.2)
-        drop = "ALTER TABLE %s DROP COLUMN %s CASCADE;" % (
-            self.table(), ident(name))
-        if self.state.columns[name].fixed or name in self.state.key:
-            return
-        if skip:
-            drop = "SET hcevents.on_missing_column = skip;\n%s\n" \
-                "RESET hcevents.on_missing_column;" % drop
-        self.add(drop)
-        refused = used and not skip or any(name in a.keys for a in used)
-        if not refused:
-            del self.state.columns[name]
-            for a in self.state.attachments.values():
-                a.columns.discard(name)
-
-    def rename(self, old, new):
-        self.add("ALTER TABLE %s RENAME COLUMN %s TO %s;" % (
-            self.table(), ident(old), ident(new)))
-        state = self.state
-        state.columns = {new if n == old else n: c
-                         for n, c in state.columns.items()}
-        state.key = [new if n == old else n for n in state.key]
-        if state.region == old:
-            state.region = new
-        for a in state.attachments.values():
-            a.rename(old, new)
-
-    def rename_column(self):
-        old = self.rng.choice(list(self.state.columns))
-        new = self.new_name(self.state.columns)
-        self.rename(old, new)
-        if self.chance(0.3):
-            self.dml()
-            self.rename(new, old)
-
-    def swap_columns(self):
-        if len(self.state.columns) < 2:
-            return
-        one, two = self.rng.sample(list(self.state.columns), 2)
-        self.rename(one, "swapping")
-        self.rename(two, one)
-        self.rename("swapping", two)
-
-    def change_type(self):
-        names = [n for n in self.state.columns
-                 if not self.state.columns[n].fixed
-                 and n not in self.state.key]
-        if not names:
-            return
-        name = self.rng.choice(names)
-        kind = self.rng.choice(TARGETS)
-        self.add("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT,"
-                 " ALTER COLUMN %s TYPE %s USING %s;" % (
-                     self.table(), ident(name), ident(name), kind,
-                     CONVERT[kind] % ident(name)))
-        self.state.columns[name].kind = kind
-
-    def rename_table(self):
-        schema, old = self.state.names[0]
-        new = self.new_name([old])
-        self.add("ALTER TABLE %s RENAME TO %s;" % (self.table(), ident(new)))
-        self.state.names[0] = (schema, new)
-
-    def set_schema(self):
-        schema, name = self.state.names[0]
-        new = self.schema + "b" if schema == self.schema else self.schema
-        self.add("ALTER TABLE %s SET SCHEMA %s;" % (self.table(), ident(new)))
-        self.state.names[0] = (new, name)
-
-    def switch_trigger(self):
-        if not self.state.attachments:
-            return
-        index, name = self.rng.choice(sorted(self.state.attachments))
-        word, mode = self.rng.choice([("DISABLE", "D"), ("ENABLE", "O"),
-                                      ("ENABLE ALWAYS", "A")])
-        self.both("ALTER TABLE %s %s TRIGGER %s" % (
-            self.table(index), word, ident(name)),
-            "model.set_enabled(%s, %s, %s)" % (
-                self.regclass(index), literal(name), literal(mode)))
-
-    def drop_trigger(self):
-        if not self.state.attachments:
-            return
-        index, name = self.rng.choice(sorted(self.state.attachments))
-        skip = self.chance(0.5)
-        if skip:
-            self.add("SET hcevents.on_missing_column = skip;")
-        self.both("DROP TRIGGER %s ON %s" % (ident(name), self.table(index)),
-                  "model.forget(%s, %s)" % (
-                      self.regclass(index), literal(name)))
-        if skip:
-            self.add("RESET hcevents.on_missing_column;")
-            del self.state.attachments[(index, name)]
-
-    def partition(self):
-        if self.state.kind != "partitioned":
-            return
-        part = ident(self.schema) + ".part_north"
-        between = ""
-        if self.chance(0.5):
-            between = "DELETE FROM %s WHERE _uid %% 2 = 0;\n" % part
-        self.add("ALTER TABLE %s DETACH PARTITION %s;\n%s"
-                 "ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN ('north');"
-                 % (self.table(), part, between, self.table(), part))
-
-    def same_key(self):
-        """A primary key dropped and made again."""
-        if self.state.kind == "inherited":
-            return
-        self.add("DO $both$ DECLARE name text; BEGIN\n"
-                 "\tSELECT conname INTO name FROM pg_constraint"
-                 " WHERE conrelid = %s AND contype = 'p';\n"
-                 "\tEXECUTE format(%s, name);\n\tEXECUTE %s;\nEND $both$;" % (
-                     self.regclass(),
-                     literal("ALTER TABLE %s DROP CONSTRAINT %%I" %
-                             self.table().replace("%", "%%")),
-                     literal("ALTER TABLE %s ADD PRIMARY KEY (%s)" % (
-                         self.table(),
-                         ", ".join(ident(n) for n in self.state.key)))))
-
-    # ---- DML -------------------------------------------------------------
-
-    def dml(self):
-        before = len(self.units)
-        while len(self.units) == before:
-            self.rng.choices(
-                [self.insert, self.update, self.update_key, self.move,
-                 self.delete, self.upsert, self.merge, self.copy,
-                 self.exception, self.recreate, self.truncate],
-                [8, 8, 2, 4, 3, 3, 3, 3, 2, 1, 0.3])[0]()
-
-    def pick_table(self):
-        return self.rng.randrange(len(self.state.names))
-
-    def row(self, key):
-        """Names of columns and constants for a new row."""
-        names = list(key) + self.rng.sample(
-            self.writable(), self.rng.randint(0, len(self.writable())))
-        return names, [self.key_constant(n, key[n]) if n in key else
-                       self.constant(n) for n in names]
-
-    def key_constant(self, name, text):
-        return "%s::%s" % (literal(text), self.state.columns[name].kind)
-
-    def rows(self, count):
-        """(column list, rows) of new rows."""
-        names, first = self.row(self.new_key())
-        rows = [first]
-        for _ in range(count - 1):
-            key = self.new_key()
-            rows.append([self.key_constant(n, key[n]) if n in key else
-                         self.constant(n) for n in names])
-        return (", ".join(ident(n) for n in names),
-                ",\n\t".join("(" + ", ".join(r) + ")" for r in rows))
-
-    def insert(self):
-        names, rows = self.rows(self.rng.choice([1, 1, 2, 4]))
-        self.add("INSERT INTO %s (%s) VALUES\n\t%s;" % (
-            self.table(self.pick_table()), names, rows))
-
-    def where(self):
-        divisor = self.rng.randint(1, 4)
-        return "_uid %% %d = %d" % (divisor, self.rng.randrange(divisor))
-
-    def assignments(self, alone=True):
-        """"alone" is false where another row of the statement has the names."""
-        names = self.writable()
-        if not names:
-            return "_uid = %s_uid" % ("" if alone else "excluded.")
-        chosen = self.rng.sample(names, self.rng.randint(1, min(4, len(names))))
-        return ", ".join(
-            "%s = %s" % (ident(n), ident(n) if alone and self.chance(0.15) else
-                         self.constant(n)) for n in chosen)
-
-    def update(self):
-        self.add("UPDATE %s SET %s WHERE %s;" % (
-            self.table(self.pick_table()), self.assignments(), self.where()))
-
-    def update_key(self):
-        table = self.table(self.pick_table())
-        key = self.new_key()
-        self.add("UPDATE %s SET %s WHERE _uid = (SELECT max(_uid) FROM %s);" % (
-            table, ", ".join("%s = %s" % (ident(n), self.key_constant(n, v))
-                             for n, v in key.items()), table))
-
-    def move(self):
-        """Rows that go to other partitions, some of them back and forth."""
-        if self.state.region is None:
-            return
-        region = ident(self.state.region)
-        target = literal(self.rng.choice(REGIONS))
-        if self.chance(0.5):
-            target = "CASE %s WHEN %s THEN %s ELSE %s END" % ((region,) + tuple(
-                literal(r) for r in self.rng.sample(REGIONS, 3)))
-        extra = ", " + self.assignments() if self.chance(0.5) else ""
-        self.add("UPDATE %s SET %s = %s%s WHERE %s;" % (
-            self.table(), region, target, extra, self.where()))
-
-    def delete(self):
-        self.add("DELETE FROM %s WHERE %s AND _uid %% 3 <> 0;" % (
-            self.table(self.pick_table()), self.where()))
-
-    def upsert(self):
-        names, values = self.row(self.old_key())
-        action = "NOTHING"
-        if self.chance(0.7):
-            action = "UPDATE SET " + self.assignments(False)
-        self.add("INSERT INTO %s (%s) VALUES (%s)\n"
-                 "\tON CONFLICT (%s) DO %s;" % (
-                     self.table(), ", ".join(ident(n) for n in names),
-                     ", ".join(values),
-                     ", ".join(ident(n) for n in self.state.key), action))
-
-    def merge(self):
-        keys = [self.old_key(), self.new_key()]
-        if self.state.kind == "inherited":
-            return
-        names = list(keys[0])
-        source = ", ".join("(" + ", ".join(
-            self.key_constant(n, k[n]) for n in names) + ")" for k in keys)
-        assignments = self.assignments()
-        if self.state.region and self.chance(0.5):
-            assignments = "%s = %s" % (ident(self.state.region),
-                                       literal(self.rng.choice(REGIONS)))
-        aliases = ["k%d" % i for i in range(len(names))]
-        self.add("MERGE INTO %s AS t USING (VALUES %s) AS s(%s) ON %s\n"
-                 "\tWHEN MATCHED AND t._uid %% 3 = 0 THEN DELETE\n"
-                 "\tWHEN MATCHED THEN UPDATE SET %s\n"
-                 "\tWHEN NOT MATCHED THEN INSERT (%s) VALUES (%s);" % (
-                     self.table(), source, ", ".join(aliases),
-                     " AND ".join("t.%s = s.%s" % (ident(n), a)
-                                  for n, a in zip(names, aliases)),
-                     assignments, ", ".join(ident(n) for n in names),
-                     ", ".join("s." + a for a in aliases)))
-
-    def copy(self):
-        names = list(self.state.key) + self.rng.sample(
-            self.writable(), self.rng.randint(0, len(self.writable())))
-        lines = []
-        for _ in range(self.rng.randint(1, 3)):
-            key = self.new_key()
-            lines.append("\t".join(copied(
-                key[n] if n in key else self.value(self.state.columns[n].kind))
-                for n in names))
-        # not from stdin: psql would read the rows of a COPY that fails as SQL
-        data = base64.b64encode(("\n".join(lines) + "\n").encode()).decode()
-        self.add("COPY %s (%s) FROM PROGRAM 'echo %s | base64 -d';" % (
-            self.table(), ", ".join(ident(n) for n in names), data))
-
-    def exception(self):
-        """plpgsql: a row kept, one lost with an error, one kept."""
-        parts = []
-        for _ in range(3):
-            names, rows = self.rows(1)
-            parts.append("INSERT INTO %s (%s) VALUES %s;" % (
-                self.table(), names, rows))
-        self.add("DO $do$ BEGIN\n\t%s\n\tBEGIN\n\t\t%s\n"
-                 "\t\tUPDATE %s SET %s;\n\t\tPERFORM 1 / (_uid %% 2)"
-                 " FROM %s;\n\tEXCEPTION WHEN division_by_zero THEN\n"
-                 "\t\t%s\n\tEND;\nEND $do$;" % (
-                     parts[0], parts[1], self.table(), self.assignments(),
-                     self.table(), parts[2]))
-
-    def recreate(self):
-        """Rows deleted and inserted again by one statement."""
-        names = self.writable(keys=True)
-        listed = ", ".join(ident(n) for n in names)
-        region = self.state.region
-        self.add("WITH gone AS (DELETE FROM %s WHERE %s RETURNING *)\n"
-                 "\tINSERT INTO %s (%s) SELECT %s FROM gone%s;" % (
-                     self.table(), self.where(), self.table(), listed, listed,
-                     "" if region is None else
-                     " WHERE %s <> 'west'" % ident(region)))
-
-    def truncate(self):
-        self.add("TRUNCATE %s;" % self.table())
-
-    # ---- transactions ----------------------------------------------------
+    # ---- transactions --------------------------------------------------------
 
     def step(self, ddl):
         if ddl and self.chance(0.25):
