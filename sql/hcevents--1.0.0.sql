@@ -111,7 +111,7 @@ CREATE FUNCTION hcevents.captured_events(
 	OUT event_id uuid,
 	OUT event_type text,
 	OUT key text,
-	OUT data jsonb,
+	OUT data json,
 	OUT envelope json,
 	OUT headers jsonb,
 	OUT topic text,
@@ -1241,7 +1241,7 @@ BEGIN
                WHEN 'paused' THEN 'hcevents.resume() lets it go on. A copied database or data directory publishes nothing, so that it cannot be taken for the original: if this one replaces the original, or is to be one of its own, hcevents.resume() makes it so; for a data directory that was moved ALTER DATABASE ... SET hcevents.detect_copies = off takes it for the original. If it is to publish nothing, drop the extension here.'
                WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
                WHEN 'standby' THEN 'The primary delivers; this server goes on from its position after a promotion.'
-               WHEN 'excluded' THEN 'Events of this database are captured but never delivered, because hcevents.excluded_databases matches its name. For tests that is right, see hcevents.captured_events(); if it is to publish, change that setting in postgresql.conf and reload, or rename the database.'
+               WHEN 'excluded' THEN 'Events of this database are captured and not delivered, because hcevents.excluded_databases matches its name. For tests that is right, see hcevents.captured_events(); if it is to publish, change that setting in postgresql.conf and reload, or rename the database.'
                WHEN 'failed' THEN
                    CASE WHEN relay.waiting_for LIKE '%max_worker_processes%'
                        THEN 'Raise max_worker_processes and restart the server, or end background workers that are not needed.'

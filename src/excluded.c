@@ -7,8 +7,13 @@
  * which is connected to none, decides by it, and a database that is made from
  * a template has no settings of its own yet.
  *
- * Owns the setting and what its patterns mean.  What is done with a database
- * that they match is in relay/rest.c.
+ * The built-in default is a guess: it applies to databases only whose name it
+ * matched when CREATE EXTENSION or CREATE DATABASE made them (their label says
+ * so), so that no rename, upgrade or lost configuration file silences one that
+ * delivers.  A value that somebody has set applies to all.
+ *
+ * Owns the setting and what its patterns mean.  What follows is the launcher's
+ * to do.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,11 +22,13 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
+#include "compat.h"
 #include "excluded.h"
 
 #define DEFAULT_PATTERNS	"test_*"
 
 static char *excluded_databases;
+static bool somebody_set_it;
 
 /* A list of patterns; each must be one that a database's name can match. */
 static bool
@@ -55,7 +62,17 @@ check_patterns(char **newval, void **extra, GucSource source)
 		}
 	}
 	list_free(patterns);
+	*extra = hce_compat_guc_malloc(sizeof(bool));
+	if (*extra == NULL)
+		return false;
+	*(bool *) *extra = source != PGC_S_DEFAULT;
 	return true;
+}
+
+static void
+assign_patterns(const char *newval, void *extra)
+{
+	somebody_set_it = *(bool *) extra;
 }
 
 /*
@@ -118,11 +135,15 @@ hce_excluded_by(const char *database, const char *patterns_text)
 	return excluded;
 }
 
-/* Whether a database of this name is excluded under the setting in force. */
+/*
+ * Whether a database is excluded under the setting in force.  "made_excluded":
+ * it was when it was made.
+ */
 bool
-hce_excluded_name(const char *database)
+hce_excluded_database(const char *database, bool made_excluded)
 {
-	return hce_excluded_by(database, excluded_databases);
+	return (somebody_set_it || made_excluded) &&
+		hce_excluded_by(database, excluded_databases);
 }
 
 /* Define the setting; called by hce_settings_init(). */
@@ -134,5 +155,5 @@ hce_excluded_init(void)
 							   "A list of patterns of names, in which * stands for any characters and ? for one. For these no relay runs and no replication slot is kept.",
 							   &excluded_databases, DEFAULT_PATTERNS,
 							   PGC_SIGHUP, GUC_LIST_INPUT, check_patterns,
-							   NULL, NULL);
+							   assign_patterns, NULL);
 }

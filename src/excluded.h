@@ -10,6 +10,6 @@
 
 extern void hce_excluded_init(void);
 extern bool hce_excluded_by(const char *database, const char *patterns_text);
-extern bool hce_excluded_name(const char *database);
+extern bool hce_excluded_database(const char *database, bool made_excluded);
 
 #endif							/* HCE_EXCLUDED_H */

@@ -332,11 +332,6 @@ hce_buffer_flush(void)
 
 	if (buffer == NULL || buffer->nsegments == 0)
 		return;
-	if (!hce_capture_journal_is_on())
-	{
-		start_record();
-		return;
-	}
 	(void) GetCurrentTransactionId();
 	close_segments();
 	memcpy(head, buffer->seed, HCE_SEED_SIZE);

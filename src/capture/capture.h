@@ -45,7 +45,6 @@ extern bool hce_buffer_is_empty(void);
 /* commit_hook.c */
 extern void hce_capture_init(void);
 extern uint64 hce_capture_transaction(void);
-extern bool hce_capture_journal_is_on(void);
 extern void hce_capture_warn_unloaded(void);
 
 /* preview.c */

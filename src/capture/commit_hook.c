@@ -25,34 +25,6 @@ static uint64 transactions = 1;
  */
 static uint64 lost_at_commit = 0;
 
-/*
- * Does the current transaction write journal records?  It does not in a
- * database that hcevents.excluded_databases has put to rest (relay/rest.c).
- * Decided at its first record, for a transaction is published whole or not at
- * all; one that finds the journal put to rest under it writes no more.
- */
-static enum
-{
-	JOURNAL_UNDECIDED = 0, JOURNAL_ON, JOURNAL_OFF
-}			journal = JOURNAL_UNDECIDED;
-static uint32 journal_changes = 0;
-
-bool
-hce_capture_journal_is_on(void)
-{
-	uint32		changes;
-	bool		rests = hce_shared_journal_rests(&changes);
-
-	if (journal == JOURNAL_UNDECIDED)
-	{
-		journal = rests ? JOURNAL_OFF : JOURNAL_ON;
-		journal_changes = changes;
-	}
-	else if (changes != journal_changes)
-		journal = JOURNAL_OFF;
-	return journal == JOURNAL_ON;
-}
-
 /* A number for the current transaction, unique in the session. */
 uint64
 hce_capture_transaction(void)
@@ -85,7 +57,6 @@ forget_transaction(void)
 	hce_kept_forget();
 	hce_moved_forget();
 	hce_spec_end_transaction();
-	journal = JOURNAL_UNDECIDED;
 	transactions++;
 }
 

@@ -69,11 +69,11 @@ check_label(const ObjectAddress *object, const char *label)
 {
 	if (object->classId != DatabaseRelationId ||
 		(label != NULL && strcmp(label, HCE_LABEL_ON) != 0 &&
-		 strcmp(label, HCE_LABEL_EXCLUDED) != 0))
+		 strcmp(label, HCE_LABEL_TEST) != 0))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("the only security labels of the provider \"%s\" are \"%s\" and \"%s\", on a database",
-					   HCE_LABEL_PROVIDER, HCE_LABEL_ON, HCE_LABEL_EXCLUDED));
+					   HCE_LABEL_PROVIDER, HCE_LABEL_ON, HCE_LABEL_TEST));
 	if (!creating_extension && !superuser())
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -293,9 +293,7 @@ before_utility(Node *statement)
 
 /*
  * A database made of one with our label gets one too, in the transaction that
- * makes it: its relay then says that it is a copy.  One that is excluded, or
- * whose template has no journal to lose, is labelled as at rest (rest.c), so
- * that no process need start in it.
+ * makes it: its relay, if it is not excluded, then says that it is a copy.
  */
 static void
 label_copy(const CreatedbStmt *statement)
@@ -316,8 +314,8 @@ label_copy(const CreatedbStmt *statement)
 		return;
 	ObjectAddressSet(object, DatabaseRelationId, copy);
 	SetSecurityLabel(&object, HCE_LABEL_PROVIDER,
-					 hce_excluded_name(statement->dbname) ?
-					 HCE_LABEL_EXCLUDED : label);
+					 hce_excluded_database(statement->dbname, true) ?
+					 HCE_LABEL_TEST : HCE_LABEL_ON);
 	note_change();
 }
 
@@ -353,6 +351,24 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		hce_shared_wake_launcher();
 		hce_by_hand_commit_prepared();
 	}
+}
+
+/*
+ * A relay runs for this database: whatever was so when it was made, it is not
+ * a database for tests.  In a transaction of its own.
+ */
+void
+hce_database_label_on(void)
+{
+	ObjectAddress database;
+	char	   *label;
+
+	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
+	StartTransactionCommand();
+	label = GetSecurityLabel(&database, HCE_LABEL_PROVIDER);
+	if (label != NULL && strcmp(label, HCE_LABEL_TEST) == 0)
+		SetSecurityLabel(&database, HCE_LABEL_PROVIDER, HCE_LABEL_ON);
+	CommitTransactionCommand();
 }
 
 /* DROP EXTENSION: undo what install() did, and say what is lost by it. */
@@ -435,7 +451,7 @@ hcevents_install(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("hcevents must be loaded when the server starts"),
 				errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'hcevents' (after a comma if there are others)."));
-	excluded = hce_excluded_name(get_database_name(MyDatabaseId));
+	excluded = hce_excluded_database(get_database_name(MyDatabaseId), true);
 	if (!excluded)
 		check_server();
 	else						/* a NOTICE of CREATE EXTENSION nobody sees */
@@ -445,7 +461,7 @@ hcevents_install(PG_FUNCTION_ARGS)
 
 	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
 	SetSecurityLabel(&database, HCE_LABEL_PROVIDER,
-					 excluded ? HCE_LABEL_EXCLUDED : HCE_LABEL_ON);
+					 excluded ? HCE_LABEL_TEST : HCE_LABEL_ON);
 	note_change();
 	PG_RETURN_VOID();
 }

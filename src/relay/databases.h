@@ -14,9 +14,10 @@
 
 #define HCE_LABEL_PROVIDER	"hcevents"
 #define HCE_LABEL_ON		"on"
-#define HCE_LABEL_EXCLUDED	"excluded"	/* its journal rests, see rest.c */
+#define HCE_LABEL_TEST		"test"	/* excluded when it was made */
 
 extern void hce_databases_init(void);
+extern void hce_database_label_on(void);
 
 /* labels.c */
 extern void hce_labels_read(void);

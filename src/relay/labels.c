@@ -4,8 +4,8 @@
  *		The launcher's look at the databases: which carry our label, and what
  *		those have left behind that carry it no more.
  *
- * The labels are set by databases.c and rest.c.  All here runs without a
- * transaction of the caller's, in a process that is connected to no database.
+ * The labels are set by databases.c.  All here runs without a transaction of
+ * the caller's, in a process that is connected to no database.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,7 +52,6 @@ hce_database_allows_connections(Oid dboid)
 typedef struct Labelled
 {
 	Oid			dboid;
-	bool		rests;			/* labelled so, see rest.c */
 	bool		excluded;		/* by hcevents.excluded_databases */
 } Labelled;
 
@@ -62,7 +61,7 @@ typedef struct Labelled
  * commit, a moment before the server tells all caches of it.
  */
 static bool
-is_excluded(Oid dboid)
+is_excluded(Oid dboid, bool made_excluded)
 {
 	Relation	databases = table_open(DatabaseRelationId, AccessShareLock);
 	bool		excluded = false;
@@ -77,7 +76,8 @@ is_excluded(Oid dboid)
 							  criticalSharedRelcachesBuilt, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		excluded = hce_excluded_name(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname));
+		excluded = hce_excluded_database(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname),
+										 made_excluded);
 	systable_endscan(scan);
 	table_close(databases, AccessShareLock);
 	return excluded;
@@ -100,9 +100,8 @@ parse_label(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	label = heap_getattr(tuple, Anum_pg_shseclabel_label, desc, &isnull);
 	made = MemoryContextAlloc(context, sizeof(Labelled));
 	made->dboid = form->objoid;
-	made->rests = !isnull &&
-		strcmp(TextDatumGetCString(label), HCE_LABEL_EXCLUDED) == 0;
-	made->excluded = is_excluded(made->dboid);
+	made->excluded = is_excluded(made->dboid, !isnull &&
+								 strcmp(TextDatumGetCString(label), HCE_LABEL_TEST) == 0);
 	return made;
 }
 
@@ -199,24 +198,16 @@ add_places(List *labelled)
 	return left_out;
 }
 
-/*
- * Bring a place in line with its label.  While a relay runs, it alone knows
- * whether the journal rests: it may be changing the label.  Has one changed
- * it since "changes", before the labels were read, they are read again.
- */
+/* Bring a place in line with its label. */
 static void
-update_place(HceDatabase *db, const Labelled *labelled, uint32 changes)
+update_place(HceDatabase *db, const Labelled *labelled)
 {
+	bool		excluded = labelled != NULL && labelled->excluded;
+
+	if (db->excluded && !excluded)
+		db->next_start = 0;
 	db->wanted = labelled != NULL;
-	db->excluded = labelled != NULL && labelled->excluded;
-	if (db->journal_changes != changes)
-		pg_atomic_write_u32(&hce_shared->databases_changed, 1);
-	else if (db->relay_pid == 0 && labelled != NULL &&
-			 db->journal_rests != labelled->rests)
-	{
-		db->journal_rests = labelled->rests;
-		db->journal_changes++;
-	}
+	db->excluded = excluded;
 	db->check_requested = true;
 	if (db->relay_latch != NULL)
 		SetLatch(db->relay_latch);
@@ -231,16 +222,9 @@ void
 hce_labels_read(void)
 {
 	static bool full = false;
-	uint32		changes[HCE_MAX_DATABASES];
-	List	   *labelled;
+	List	   *labelled = labelled_databases();
 	Oid			left_out;
 
-	LWLockAcquire(hce_shared->lock, LW_SHARED);
-	for (int i = 0; i < HCE_MAX_DATABASES; i++)
-		changes[i] = OidIsValid(hce_shared->databases[i].dboid) ?
-			hce_shared->databases[i].journal_changes : 0;
-	LWLockRelease(hce_shared->lock);
-	labelled = labelled_databases();
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
 	left_out = add_places(labelled);
 	for (int i = 0; i < HCE_MAX_DATABASES; i++)
@@ -248,7 +232,7 @@ hce_labels_read(void)
 		HceDatabase *db = &hce_shared->databases[i];
 
 		if (OidIsValid(db->dboid))
-			update_place(db, find_labelled(labelled, db->dboid), changes[i]);
+			update_place(db, find_labelled(labelled, db->dboid));
 	}
 	LWLockRelease(hce_shared->lock);
 	if (OidIsValid(left_out) && !full)

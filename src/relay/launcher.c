@@ -6,10 +6,10 @@
  * Learns which databases have the extension from their labels (labels.c),
  * starts a relay for each, starts it again when it ends, at once when it
  * wanted to be and with a growing delay after an error, and drops the slots
- * of databases that have the extension no more.  For one that is excluded it
- * starts a relay only to put its journal to rest (rest.c).  Where it can start
- * none it raises an alarm (alarm.c).  It is connected to no database and holds no
- * transaction while it waits.
+ * of databases that have the extension no more, or are excluded
+ * (hcevents.excluded_databases).  Where it can start none it raises an alarm
+ * (alarm.c).  It is connected to no database and holds no transaction while it
+ * waits.
  *
  * On a standby it starts no relay, but now and then for each database the
  * worker that keeps its slot (standby.c), and goes over to relays within a
@@ -19,7 +19,9 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -125,20 +127,55 @@ start_worker(int i, const char *function, const char *type,
 	return false;
 }
 
+/* A database is excluded from now on. */
+static void
+say_excluded(const HceDatabase *db, bool delivered)
+{
+	char	   *name;
+	int64		waiting = db->pending + db->parked;
+
+	StartTransactionCommand();
+	name = get_database_name(db->dboid);
+	if (name == NULL)
+		;						/* dropped just now */
+	else if (delivered)
+		ereport(WARNING,
+				errmsg("database \"%s\" is excluded by hcevents.excluded_databases: its relay and its replication slot are gone",
+					   name),
+				waiting == 0 ? 0 : errdetail("%lld events that were captured are not delivered.",
+											 (long long) waiting),
+				errhint("If the database is excluded no more, its relay goes on where it was; what of the WAL is gone by then is recorded in hcevents.gaps."));
+	else
+		ereport(LOG,
+				errmsg("database \"%s\" is excluded by hcevents.excluded_databases: no relay runs for it",
+					   name));
+	CommitTransactionCommand();
+}
+
 /*
- * An excluded database has no relay, and nothing of it keeps WAL.  Returns
- * the milliseconds after which something is due.
+ * An excluded database has no relay, and nothing of it keeps WAL.  Its
+ * position row stays: a relay that starts some day goes on there, and records
+ * what is missing.  Returns the milliseconds after which something is due.
  */
 static long
 leave_alone(int i)
 {
 	HceDatabase *db = &hce_shared->databases[i];
+	XLogRecPtr	from;
+	bool		has_slot = hce_slot_look(db->dboid, &from) != HCE_SLOT_NONE;
 
 	started[i].held = 0;
 	hce_alarm_forget(i);
-	hce_shared_clear(db);
+	if (!hce_slot_drop_orphan(db->dboid))
+		return FIRST_DELAY_MS;
+	if (db->state == HCE_EXCLUDED)
+		return LOOK_INTERVAL_MS;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	db->restart_lsn = InvalidXLogRecPtr;
+	LWLockRelease(hce_shared->lock);
 	show_waiting(db, HCE_EXCLUDED, "hcevents.excluded_databases");
-	return hce_slot_drop_orphan(db->dboid) ? LOOK_INTERVAL_MS : FIRST_DELAY_MS;
+	say_excluded(db, has_slot);
+	return LOOK_INTERVAL_MS;
 }
 
 /* Returns the milliseconds after which something is due. */
@@ -150,11 +187,6 @@ start_relay(int i)
 		return LOOK_INTERVAL_MS;
 	hce_shared->databases[i].next_start =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WORKER_DELAY_MS);
-	if (hce_shared->databases[i].excluded)
-	{
-		(void) leave_alone(i);
-		return WORKER_DELAY_MS;
-	}
 	hce_alarm_raise(i, HCE_NO_WORKER);
 	return WORKER_DELAY_MS;
 }
@@ -300,11 +332,6 @@ tend_database(int i)
 		started[i].delay_ms = 0;
 	if (!hce_database_allows_connections(db->dboid))
 	{
-		if (db->excluded)
-		{
-			(void) leave_alone(i);
-			return FIRST_DELAY_MS;
-		}
 		show_waiting(db, HCE_STOPPED, "ALLOW_CONNECTIONS true for this database");
 		hce_alarm_raise(i, HCE_DATABASE_CLOSED);
 		return FIRST_DELAY_MS;
@@ -332,7 +359,7 @@ tend_relays(void)
 		/* a relay that an earlier launcher started has no handle here */
 		if (started[i].handle != NULL || db->relay_pid != 0)
 			look_at_relay(i);
-		else if (db->wanted && db->excluded && db->journal_rests)
+		else if (db->wanted && db->excluded)
 		{
 			long		due = leave_alone(i);
 
@@ -382,7 +409,7 @@ tend_standby(void)
 			if (hce_slot_drop_orphan(db->dboid))
 				hce_forget_database(db);
 		}
-		else if (db->excluded || db->journal_rests)
+		else if (db->excluded)
 			(void) leave_alone(i);
 		else if (db->next_start <= now && hce_database_allows_connections(db->dboid))
 		{

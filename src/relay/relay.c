@@ -29,7 +29,6 @@
 #include "relay/exit_guard.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
-#include "relay/rest.h"
 #include "settings.h"
 
 /* Waits, in milliseconds. */
@@ -422,7 +421,6 @@ void
 hce_relay_main(Datum arg)
 {
 	Oid			dboid = DatumGetObjectId(arg);
-	HceRelay   *relay;
 
 	hce_exit_guard_install();
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -435,10 +433,7 @@ hce_relay_main(Datum arg)
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 		hce_sync_wait_init();
 		hce_relay_settings_override("hcevents relay");
-		relay = hce_relay_start(my_database);
-		if (relay->excluded)
-			hce_rest_begin(relay);
-		run(relay);
+		run(hce_relay_start(my_database));
 	}
 	PG_CATCH();
 	{

@@ -127,8 +127,6 @@ typedef struct HceRelay
 	TimestampTz ages_time;		/* when rates and ages were computed */
 	int64		foreign_messages;
 	const char *paused;			/* why, or NULL */
-	bool		excluded;		/* it is to put the journal to rest, rest.c */
-	bool		rested;			/* it has found the journal at rest */
 	bool		recovered_confirmed;	/* see sync_wait.c */
 	bool		waits_for_sync; /* recovered commits are held back */
 	long		visible_wait;	/* milliseconds, grows while there is one */

@@ -19,11 +19,11 @@
 #include "utils/timestamp.h"
 
 #include "kafka_options.h"
+#include "relay/databases.h"
 #include "relay/identity.h"
 #include "relay/parking.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
-#include "relay/rest.h"
 #include "relay/slot.h"
 #include "settings.h"
 
@@ -78,20 +78,9 @@ open_journal(HceRelay *relay)
 {
 	bool		created;
 	const char *cause = "the replication slot was moved";
-	XLogRecPtr	kept;
+	XLogRecPtr	kept = hce_slot_acquire(MyDatabaseId, &created);
 	XLogRecPtr	there;
 
-	if (!hce_rest_needs_slot(relay))
-	{
-		relay->wal = hce_wal_reader_create(relay->context);
-		there = hce_wal_reader_kept(relay->stored.restart_lsn);
-		if (there > relay->stored.restart_lsn)
-			record_gap(relay, hce_wal_reader_find(relay->wal, there),
-					   "the replication slot was missing");
-		hce_wal_reader_seek(relay->wal, relay->stored.restart_lsn);
-		return;
-	}
-	kept = hce_slot_acquire(MyDatabaseId, &created);
 	if (created)
 		cause = "the replication slot was missing";
 	if (XLogRecPtrIsInvalid(kept))
@@ -218,8 +207,6 @@ check_identity(HceRelay *relay)
 	if (is_copy(&relay->stored, timeline))
 	{
 		relay->paused = "copied database";
-		if (relay->excluded)
-			return;
 		ereport(WARNING,
 				errmsg("database \"%s\" is a copy: its relay stays paused",
 					   relay->database),
@@ -257,12 +244,12 @@ hce_relay_adopt(HceRelay *relay)
 	HcePosition settled = row->settled;
 	int			former = row->epoch;
 	XLogRecPtr	to = complete_from(row);
-	bool		gap = XLogRecPtrIsInvalid(to) && !relay->rested;
+	bool		gap = XLogRecPtrIsInvalid(to);
 	bool		same_cluster = row->system_identifier == GetSystemIdentifier();
 	bool		within_cluster = same_cluster && row->database_oid != MyDatabaseId;
 
 	row->complete = false;
-	if (!XLogRecPtrIsInvalid(to) && same_cluster && !relay->rested)
+	if (!gap && same_cluster)
 	{
 		adopt_row(relay, GetWALInsertionTimeLine());
 		ereport(LOG,
@@ -272,7 +259,7 @@ hce_relay_adopt(HceRelay *relay)
 						  timestamptz_to_str(row->written)));
 		hce_relay_end(HCE_EXIT_RESTART);
 	}
-	if (XLogRecPtrIsInvalid(to) || relay->rested)
+	if (gap)
 		to = GetXLogInsertRecPtr();
 	row->system_identifier = GetSystemIdentifier();
 	row->database_oid = MyDatabaseId;
@@ -284,7 +271,7 @@ hce_relay_adopt(HceRelay *relay)
 	if (!hce_position_begin())
 		hce_relay_end(HCE_EXIT_GONE);
 	(void) hce_open_records_forget_all();
-	if (within_cluster || relay->rested)
+	if (within_cluster)
 		hce_parked_forget_all();
 	else
 		hce_parked_count_kept(former, settled, row);
@@ -292,10 +279,7 @@ hce_relay_adopt(HceRelay *relay)
 		hce_position_put_gap(from, to, row->written,
 							 within_cluster ? COPIED_WITHIN : COPIED_INCOMPLETE);
 	hce_position_put(row);
-	if (relay->rested)
-		hce_rest_set_label(false);
 	XLogFlush(hce_position_commit());
-	hce_shared_rest_journal(relay->shared, false);
 	if (gap)
 		ereport(WARNING,
 				errmsg("journal of database \"%s\" between %X/%X and %X/%X is lost: %s",
@@ -372,20 +356,15 @@ hce_relay_start(HceDatabase *shared)
 	StartTransactionCommand();
 	name = get_database_name(MyDatabaseId);
 	strlcpy(relay->database, name != NULL ? name : "?", NAMEDATALEN);
-	relay->excluded = shared->excluded;
-	relay->rested = hce_rest_labelled();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 
 	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
 		hce_relay_end(HCE_EXIT_GONE);
+	hce_database_label_on();
 	relay->parking = MemoryContextAllocZero(context, sizeof(HceParking));
 	hce_relay_settings_remember();
 	check_identity(relay);
-	if (relay->rested && relay->excluded)
-		hce_rest_leave(relay);
-	if (relay->rested && relay->paused == NULL)
-		hce_rest_end(relay);
 	if (relay->paused == NULL)
 	{
 		/* until the server stops; each row that is written from here says so */
@@ -401,7 +380,7 @@ hce_relay_start(HceDatabase *shared)
 	relay->poll_time = relay->stored_time;
 
 	(void) hce_headers_parse(hce_headers, relay->headers, &unknown);
-	if (hce_enabled && relay->paused == NULL && !relay->excluded)
+	if (hce_enabled && relay->paused == NULL)
 	{
 		warn_of_clear_text(relay);
 		relay->producer = make_producer(relay);

@@ -43,8 +43,7 @@ tell_relay(void)
 	{
 		db->pauses_changed = true;
 		db->resumed |= resumed > 0;
-		/* else a copy would be adopted when it is excluded no more */
-		db->adopt_requested |= resumed_all > 0 && !db->excluded;
+		db->adopt_requested |= resumed_all > 0;
 		if (db->relay_latch != NULL)
 			SetLatch(db->relay_latch);
 	}
@@ -119,17 +118,6 @@ note_change(bool resume, bool all)
 		note_level(&resumed_all);
 }
 
-/* What is paused or resumed in an excluded database, nobody sees at once. */
-static void
-notice_excluded(void)
-{
-	const HceDatabase *db = hce_shared_find(MyDatabaseId);
-
-	if (db != NULL && db->excluded)
-		ereport(NOTICE,
-				errmsg("nothing is delivered from this database, paused or not: hcevents.excluded_databases matches its name"));
-}
-
 /* The event type argument; NULL stands for all. */
 static Datum
 event_type_argument(FunctionCallInfo fcinfo)
@@ -178,7 +166,6 @@ hcevents_pause(PG_FUNCTION_ARGS)
 	namestrcpy(&role, GetUserNameFromId(GetOuterUserId(), false));
 	values[2] = NameGetDatum(&role);
 
-	notice_excluded();
 	note_change(false, false);
 	SPI_connect();
 	if (SPI_execute_with_args("INSERT INTO hcevents.pauses VALUES ($1, $2, $3, pg_catalog.now())"
@@ -212,7 +199,6 @@ hcevents_resume(PG_FUNCTION_ARGS)
 	HceDatabase *db = hce_shared_find(MyDatabaseId);
 	uint64		count;
 
-	notice_excluded();
 	note_change(true, all);
 	SPI_connect();
 	if (SPI_execute_with_args(all ? "DELETE FROM hcevents.pauses" :
@@ -221,8 +207,7 @@ hcevents_resume(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not write hcevents.pauses");
 	count = SPI_processed;
 	SPI_finish();
-	if (count == 0 && !(all && db != NULL &&
-						(db->state == HCE_PAUSED || db->excluded)))
+	if (count == 0 && !(all && db != NULL && db->state == HCE_PAUSED))
 		ereport(NOTICE,
 				errmsg("%s", all ? "nothing is paused" : "this event type is not paused"));
 	ereport(LOG,

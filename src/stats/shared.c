@@ -140,62 +140,6 @@ hce_shared_forget_types(Oid dboid)
 }
 
 /*
- * No relay runs for this database, or shall: nothing of it waits or is
- * retained any more.  What is in its tables stays counted.
- */
-void
-hce_shared_clear(HceDatabase *db)
-{
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	if (db->relay_pid == 0)
-	{
-		db->pending = db->in_flight = 0;
-		db->oldest_pending = 0;
-		db->settled_lsn = db->read_lsn = db->restart_lsn = InvalidXLogRecPtr;
-		hce_shared_forget_types(db->dboid);
-	}
-	LWLockRelease(hce_shared->lock);
-}
-
-/* The entry of this session's database, or NULL; without the lock. */
-static HceDatabase *
-my_database(void)
-{
-	static HceDatabase *mine = NULL;
-
-	if (hce_shared == NULL)
-		return NULL;
-	if (mine == NULL || mine->dboid != MyDatabaseId)
-		mine = hce_shared_find(MyDatabaseId);
-	return mine;
-}
-
-/*
- * Whether the journal of this database rests, and how often that has changed.
- * Takes no lock and cannot fail: asked before a journal record is written.  A
- * database that the launcher does not know yet has a journal.
- */
-bool
-hce_shared_journal_rests(uint32 *changes)
-{
-	const volatile HceDatabase *db = my_database();
-
-	*changes = db != NULL ? db->journal_changes : 0;
-	return db != NULL && db->journal_rests;
-}
-
-/* Put the journal of a database to rest, or end that. */
-void
-hce_shared_rest_journal(HceDatabase *db, bool rests)
-{
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	if (rests != db->journal_rests)
-		db->journal_changes++;
-	db->journal_rests = rests;
-	LWLockRelease(hce_shared->lock);
-}
-
-/*
  * Tell this database's relay that a transaction which captured has
  * committed.  Called at XACT_EVENT_COMMIT: takes no lock and cannot fail.
  *
@@ -206,9 +150,13 @@ hce_shared_rest_journal(HceDatabase *db, bool rests)
 void
 hce_shared_wake_relay(void)
 {
-	HceDatabase *mine = my_database();
+	static HceDatabase *mine = NULL;
 	Latch	   *latch;
 
+	if (hce_shared == NULL)
+		return;
+	if (mine == NULL || mine->dboid != MyDatabaseId)
+		mine = hce_shared_find(MyDatabaseId);
 	if (mine == NULL)
 		return;
 

@@ -63,13 +63,9 @@ typedef struct HceDatabase
 
 	/* written by the launcher */
 	bool		wanted;			/* has the extension */
-	bool		excluded;		/* its name matches excluded_databases */
+	bool		excluded;		/* by hcevents.excluded_databases */
 	int			restarts;
 	TimestampTz next_start;		/* back-off */
-
-	/* written by the relay and, while there is none, by the launcher */
-	bool		journal_rests;	/* nobody writes journal records, see rest.c */
-	uint32		journal_changes;	/* of that, counted */
 
 	/* written by utility commands, see databases.c */
 	int			hold_pid;		/* 0, or who needs the database to itself */
@@ -157,14 +153,11 @@ extern HTAB *hce_type_stats;	/* under hce_shared->lock */
 
 extern void hce_shared_init(void);
 extern bool hce_shared_available(void);
-extern bool hce_shared_journal_rests(uint32 *changes);
-extern void hce_shared_rest_journal(HceDatabase *db, bool rests);
 extern void hce_shared_wake_relay(void);
 extern void hce_shared_wake_launcher(void);
 extern HceDatabase *hce_shared_find(Oid dboid);
 extern HceDatabase *hce_shared_find_or_add(Oid dboid);
 extern void hce_shared_forget_types(Oid dboid);
-extern void hce_shared_clear(HceDatabase *db);
 extern const char *hce_relay_state_name(HceRelayState state);
 
 #endif							/* HCE_SHARED_H */

@@ -13,12 +13,6 @@
 
 bool		hce_keep_captured = false;
 
-bool
-hce_capture_journal_is_on(void)
-{
-	return true;
-}
-
 void
 hce_kept_add(HceSlice skeleton, const HceJournalEvent *event,
 			 const unsigned char *id)

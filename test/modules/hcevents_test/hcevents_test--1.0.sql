@@ -38,3 +38,7 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_excluded';
 -- A trigger function that sleeps so many milliseconds, whatever signal comes.
 CREATE FUNCTION hce_test_sleep() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'hce_test_sleep';
+
+-- A row trigger that does nothing.
+CREATE FUNCTION hce_test_noop() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hce_test_noop';

@@ -40,6 +40,7 @@ PG_FUNCTION_INFO_V1(hce_test_captured);
 PG_FUNCTION_INFO_V1(hce_test_event_id);
 PG_FUNCTION_INFO_V1(hce_test_fuzz);
 PG_FUNCTION_INFO_V1(hce_test_excluded);
+PG_FUNCTION_INFO_V1(hce_test_noop);
 
 #define COLUMNS		10
 
@@ -445,4 +446,11 @@ hce_test_excluded(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(hce_excluded_by(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 								   text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
+
+/* A row trigger that does nothing: what the server itself takes for one. */
+Datum
+hce_test_noop(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(NULL);
 }
