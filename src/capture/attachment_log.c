@@ -17,6 +17,7 @@
 #include "access/relation.h"
 #include "capture/attach.h"
 #include "capture/ddl.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
