@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "capture/attach.h"
 #include "capture/ddl.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
