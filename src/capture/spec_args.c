@@ -203,39 +203,3 @@ hce_spec_args_parse(int nargs, char **args)
 	check_event_types(result);
 	return result;
 }
-
-typedef struct ParseCall
-{
-	int			nargs;
-	char	  **args;
-	HceSpecArgs *result;
-} ParseCall;
-
-static void
-parse_guarded(void *arg)
-{
-	ParseCall  *call = arg;
-
-	call->result = hce_spec_args_parse(call->nargs, call->args);
-}
-
-/*
- * hce_spec_args_parse() for arguments that nobody may have checked: they were
- * written while the library was not loaded, or by another version of it.
- *
- * NULL where they make no sense; "problem", if given, is set to why.  The
- * parsers of literals raise errors, so this takes a sub-transaction, which a
- * parallel worker cannot have.
- */
-HceSpecArgs *
-hce_spec_args_try(int nargs, char **args, char **problem)
-{
-	ParseCall	call = {nargs, args, NULL};
-	ErrorData  *error = hce_guard_call(parse_guarded, &call);
-
-	if (error == NULL)
-		return call.result;
-	if (problem != NULL)
-		*problem = error->message;
-	return NULL;
-}
