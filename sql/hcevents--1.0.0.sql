@@ -134,7 +134,7 @@ CREATE FUNCTION hcevents.attachment(
 	OUT unpublished_columns text[],
 	OUT definition text)
 RETURNS record
-LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'hce_attachment';
+LANGUAGE c STRICT STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'hce_attachment';
 REVOKE ALL ON FUNCTION hcevents.attachment(oid, oid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hcevents.attachment(oid, oid) TO pg_monitor;
 COMMENT ON FUNCTION hcevents.attachment(oid, oid) IS
@@ -159,7 +159,7 @@ WHERE t.tgfoid OPERATOR(pg_catalog.=) 'hcevents.emit()'::pg_catalog.regprocedure
 REVOKE ALL ON hcevents.attachments FROM PUBLIC;
 GRANT SELECT ON hcevents.attachments TO pg_monitor;
 COMMENT ON VIEW hcevents.attachments IS
-'the tables that publish, what they publish, and the command that makes each again';
+'the tables that publish, what they publish, and the command that makes each again; the resource is ? where the arguments of a trigger make no sense';
 /* ---- tables of the relay: written by it alone ---- */
 
 CREATE TABLE hcevents.position (
@@ -1113,6 +1113,8 @@ CREATE TABLE hcevents.attachment_log (
 );
 COMMENT ON TABLE hcevents.attachment_log IS
 'Each change of what publishes: attach, replace and detach, also by CREATE and DROP TRIGGER; rename and skip, when columns were renamed or dropped; and drop of the table. Rows are only ever added.';
+COMMENT ON COLUMN hcevents.attachment_log.resource IS
+'What the attachment publishes; ? for a trigger whose arguments made no sense.';
 COMMENT ON COLUMN hcevents.attachment_log.columns_after IS
 'The column list of the attachment, as attach() takes it: names, never values.';
 REVOKE ALL ON hcevents.attachment_log FROM PUBLIC;

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
@@ -149,6 +150,13 @@ check_name_is_free(Relation rel, const Trigger *trigger)
 			 errhint("Rename or drop that trigger, or use another resource name.")));
 }
 
+static char *
+qualified_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
 /*
  * A trigger of attach() that somebody renamed publishes the resource already;
  * with a second one each change would be two events.
@@ -165,31 +173,29 @@ check_not_renamed(Relation rel, const char *name, const char *resource)
 
 		if (!hce_attach_is_ours(trigger) || !hce_attach_is_plain(trigger))
 			continue;
-		args = hce_spec_args_parse(trigger->tgnargs, trigger->tgargs);
-		if (args->always == NULL && strcmp(args->resource, resource) == 0)
+		args = hce_spec_args_try(trigger->tgnargs, trigger->tgargs, NULL);
+		if (args != NULL && args->always == NULL &&
+			strcmp(args->resource, resource) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("trigger \"%s\" of table \"%s\" publishes resource \"%s\" already",
 							trigger->tgname, RelationGetRelationName(rel), resource),
 					 errhint("Give it the name that hcevents.attach() looks for: ALTER TRIGGER %s ON %s RENAME TO %s.",
 							 quote_identifier(trigger->tgname),
-							 quote_identifier(RelationGetRelationName(rel)),
-							 quote_identifier(name))));
+							 qualified_name(rel), quote_identifier(name))));
 	}
 }
 
-static char *
-qualified_name(Relation rel)
-{
-	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-									  RelationGetRelationName(rel));
-}
-
+/*
+ * The command is checked in full, also where check_function_bodies is off and
+ * CREATE TRIGGER makes what a dump had (trigger_check.c).
+ */
 static void
 create_trigger(Relation rel, const char *name, List *arguments)
 {
 	StringInfoData command;
 	ListCell   *cell;
+	int			nest;
 
 	initStringInfo(&command);
 	appendStringInfo(&command,
@@ -199,7 +205,11 @@ create_trigger(Relation rel, const char *name, List *arguments)
 		appendStringInfo(&command, "%s%s", cell == list_head(arguments) ? "" : ", ",
 						 quote_literal_cstr(lfirst(cell)));
 	appendStringInfoChar(&command, ')');
+	nest = NewGUCNestLevel();
+	(void) set_config_option("check_function_bodies", "on", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	hce_attach_execute(command.data, true);
+	AtEOXact_GUC(true, nest);
 }
 
 /*
@@ -279,6 +289,21 @@ hce_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(hce_attach_array_of_list(hce_attach_event_types(args)));
 }
 
+/*
+ * Is it a trigger of this resource?  One whose arguments cannot be read is, if
+ * it has the name that attach() would give it.
+ */
+static bool
+is_of_resource(const Trigger *trigger, const char *resource)
+{
+	HceSpecArgs *args = hce_spec_args_try(trigger->tgnargs, trigger->tgargs,
+										  NULL);
+
+	return args != NULL ? strcmp(args->resource, resource) == 0 :
+		strcmp(trigger->tgname,
+			   psprintf("%s%s", HCE_TRIGGER_PREFIX, resource)) == 0;
+}
+
 /* The names of the table's emit() triggers for a resource, or all (NULL). */
 static List *
 triggers_of(Relation rel, const char *resource)
@@ -292,9 +317,7 @@ triggers_of(Relation rel, const char *resource)
 
 		if (!hce_attach_is_ours(trigger))
 			continue;
-		if (resource == NULL ||
-			strcmp(hce_spec_args_parse(trigger->tgnargs, trigger->tgargs)->resource,
-				   resource) == 0)
+		if (resource == NULL || is_of_resource(trigger, resource))
 			result = lappend(result, pstrdup(trigger->tgname));
 	}
 	return result;

@@ -16,7 +16,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -47,14 +46,23 @@ hce_attach_open_owned(Oid target)
 	return rel;
 }
 
-/* The oid of hcevents.emit(). */
+/*
+ * The oid of hcevents.emit(), InvalidOid if there is none.
+ *
+ * Not by LookupFuncName(), which wants USAGE on the schema: DDL on an attached
+ * table is not to fail for want of that.
+ */
 Oid
 hce_attach_emit_function(void)
 {
-	List	   *name = list_make2(makeString(pstrdup("hcevents")),
-								  makeString(pstrdup("emit")));
+	Oid			schema = get_namespace_oid("hcevents", true);
 
-	return LookupFuncName(name, 0, NULL, false);
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum("emit"),
+						   PointerGetDatum(buildoidvector(NULL, 0)),
+						   ObjectIdGetDatum(schema));
 }
 
 /* Is this a trigger that attach() or a user made for emit()? */

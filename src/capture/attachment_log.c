@@ -14,40 +14,107 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
 #include "capture/attach.h"
 #include "capture/ddl.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/* What a trigger publishes, or NULL when it is no attachment. */
-HceAttachment *
-hce_attachment_of(Relation rel, const Trigger *trigger)
+/* The arguments of a trigger, as the executor has them. */
+static char **
+read_arguments(Relation catalog, HeapTuple tuple, int count)
 {
-	HceAttachment *result;
-	HceSpecArgs *args;
+	char	  **result = palloc(sizeof(char *) * Max(count, 1));
+	bool		isnull;
+	Datum		bytes = heap_getattr(tuple, Anum_pg_trigger_tgargs,
+									 RelationGetDescr(catalog), &isnull);
+	const char *next = isnull ? NULL : VARDATA_ANY(DatumGetByteaPP(bytes));
 
-	if (trigger == NULL || !hce_attach_is_ours(trigger))
-		return NULL;
-	args = hce_spec_args_parse(trigger->tgnargs, trigger->tgargs);
-	result = palloc(sizeof(HceAttachment));
-	result->table = RelationGetRelid(rel);
-	result->table_name =
-		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-								   RelationGetRelationName(rel));
-	result->trigger_name = pstrdup(trigger->tgname);
-	result->resource = args->resource;
-	result->columns = args->columns;
+	for (int i = 0; i < count; i++)
+	{
+		result[i] = pstrdup(next);
+		next += strlen(next) + 1;
+	}
 	return result;
+}
+
+static HceAttachment *
+make_attachment(Relation catalog, HeapTuple tuple)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	HceAttachment *result = palloc0(sizeof(HceAttachment));
+
+	result->table = form->tgrelid;
+	result->table_name =
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(form->tgrelid)),
+								   get_rel_name(form->tgrelid));
+	result->trigger_name = pstrdup(NameStr(form->tgname));
+	result->nargs = form->tgnargs;
+	result->args = read_arguments(catalog, tuple, form->tgnargs);
+	return result;
+}
+
+/*
+ * The attachment that a trigger is, in the current memory context; NULL if it
+ * is none, or a partition's clone of one.
+ *
+ * Takes no lock on the table and parses nothing, so that it can be called
+ * while the trigger is being dropped.
+ */
+HceAttachment *
+hce_attachment_read(Oid trigger)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	HceAttachment *result = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (!form->tgisinternal && !OidIsValid(form->tgparentid) &&
+			hce_trigger_is_emit(form->tgfoid))
+			result = make_attachment(catalog, tuple);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return result;
+}
+
+/* Take the arguments of an attachment apart, if they make sense. */
+void
+hce_attachment_parse(HceAttachment *attachment)
+{
+	attachment->parsed = hce_spec_args_try(attachment->nargs, attachment->args,
+										   NULL);
+}
+
+/* What an attachment is called, after hce_attachment_parse(). */
+const char *
+hce_attachment_resource(const HceAttachment *attachment)
+{
+	return attachment->parsed != NULL ? attachment->parsed->resource :
+		HCE_UNREADABLE_RESOURCE;
 }
 
 /* Is the table there, and the extension's? */
@@ -68,13 +135,16 @@ have_log(void)
 /*
  * Add a row; does nothing while the extension itself is dropped.
  *
- * "attachment" says which it is; "before" and "after" what it published and
- * publishes, NULL for nothing.
+ * "attachment" says which it is, and is parsed; "before" and "after" what it
+ * published and publishes, NULL for nothing or nobody knows what.
+ *
+ * A transaction that is read-only can write no row.  What it can end is the
+ * attachment of a temporary table, by DISCARD.
  */
 void
 hce_attachment_log_write(const char *action, const HceAttachment *attachment,
-						 const HceAttachment *before,
-						 const HceAttachment *after)
+						 const HceSpecArgs *before,
+						 const HceSpecArgs *after)
 {
 	Oid			types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, OIDOID,
 	TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
@@ -83,7 +153,7 @@ hce_attachment_log_write(const char *action, const HceAttachment *attachment,
 	Oid			user;
 	int			context;
 
-	if (!have_log())
+	if (XactReadOnly || !have_log())
 		return;
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
@@ -91,7 +161,7 @@ hce_attachment_log_write(const char *action, const HceAttachment *attachment,
 	values[3] = CStringGetTextDatum(action);
 	values[4] = ObjectIdGetDatum(attachment->table);
 	values[5] = CStringGetTextDatum(attachment->table_name);
-	values[6] = CStringGetTextDatum(attachment->resource);
+	values[6] = CStringGetTextDatum(hce_attachment_resource(attachment));
 	if (before != NULL)
 		values[7] = PointerGetDatum(hce_attach_array_of_list(before->columns));
 	else

@@ -127,6 +127,7 @@ append_attach(StringInfo out, const char *table, const Trigger *trigger,
 /*
  * What makes it again: the attach() call, or the CREATE TRIGGER where that
  * says more, and an ALTER TABLE where the trigger does not fire as usual.
+ * "args" is NULL where they cannot be read.
  */
 static char *
 definition_of(Relation rel, const Trigger *trigger, const HceSpecArgs *args)
@@ -137,7 +138,7 @@ definition_of(Relation rel, const Trigger *trigger, const HceSpecArgs *args)
 	initStringInfo(&out);
 	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									   RelationGetRelationName(rel));
-	if (args->always != NULL || !hce_attach_is_plain(trigger) ||
+	if (args == NULL || args->always != NULL || !hce_attach_is_plain(trigger) ||
 		strcmp(trigger->tgname, psprintf("%s%s", HCE_TRIGGER_PREFIX, args->resource)) != 0)
 		appendStringInfoString(&out,
 							   TextDatumGetCString(DirectFunctionCall1(pg_get_triggerdef,
@@ -167,12 +168,30 @@ find_trigger(Relation rel, Oid oid)
 	return NULL;
 }
 
+/* A trigger whose arguments cannot be read: there is no telling what of. */
 static void
-fill_values(Relation rel, const Trigger *trigger, Datum *values, bool *nulls)
+fill_unreadable(Relation rel, const Trigger *trigger, Datum *values)
 {
-	HceSpecArgs *args = hce_spec_args_parse(trigger->tgnargs, trigger->tgargs);
-	HceSpec    *spec = hce_spec_build(rel, trigger, false);
+	values[0] = CStringGetTextDatum(HCE_UNREADABLE_RESOURCE);
+	values[1] = values[2] = values[3] = array_datum(NIL);
+	values[4] = BoolGetDatum(false);
+	values[5] = array_datum(NIL);
+	values[6] = CStringGetTextDatum(definition_of(rel, trigger, NULL));
+}
 
+static void
+fill_values(Relation rel, const Trigger *trigger, Datum *values)
+{
+	HceSpecArgs *args = hce_spec_args_try(trigger->tgnargs, trigger->tgargs,
+										  NULL);
+	HceSpec    *spec;
+
+	if (args == NULL)
+	{
+		fill_unreadable(rel, trigger, values);
+		return;
+	}
+	spec = hce_spec_build(rel, trigger, false);
 	values[0] = CStringGetTextDatum(args->resource);
 	values[1] = array_datum(hce_attach_event_types(args));
 	values[2] = array_datum(args->columns);
@@ -180,7 +199,6 @@ fill_values(Relation rel, const Trigger *trigger, Datum *values, bool *nulls)
 	values[4] = BoolGetDatum(spec->problem == NULL);
 	values[5] = array_datum(unpublished_columns(spec));
 	values[6] = CStringGetTextDatum(definition_of(rel, trigger, args));
-	memset(nulls, false, COLUMNS_OF_ATTACHMENT);
 	MemoryContextDelete(spec->context);
 }
 
@@ -205,7 +223,10 @@ hce_attachment(PG_FUNCTION_ARGS)
 		const Trigger *trigger = find_trigger(rel, PG_GETARG_OID(1));
 
 		if (trigger != NULL && hce_attach_is_ours(trigger))
-			fill_values(rel, trigger, values, nulls);
+		{
+			fill_values(rel, trigger, values);
+			memset(nulls, false, sizeof(nulls));
+		}
 		relation_close(rel, AccessShareLock);
 	}
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values,

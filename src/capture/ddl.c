@@ -29,10 +29,7 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/relation.h"
-#include "access/table.h"
 #include "capture/attach.h"
 #include "capture/ddl.h"
 #include "catalog/namespace.h"
@@ -41,10 +38,11 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/array.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -99,7 +97,11 @@ has_attachment(Relation rel)
 
 /*
  * The note on a table, made now if there is none; NULL if the table has no
- * attachment.  The command has the table locked.
+ * attachment.
+ *
+ * A command that changes columns has the table locked.  Commands that do not,
+ * such as COMMENT ON COLUMN, come here too and may not; their notes say that
+ * nothing has changed.
  */
 static HceChangedTable *
 note_table(Oid relid)
@@ -131,9 +133,30 @@ note_table(Oid relid)
 	return result;
 }
 
+/* Note the columns of a primary key. */
+static void
+note_key(HceChangedTable *table, ArrayType *columns)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Datum	   *numbers;
+	int			count;
+
+	deconstruct_array(columns, INT2OID, sizeof(int16), true, TYPALIGN_SHORT,
+					  &numbers, NULL, &count);
+	table->lost_key = NIL;
+	for (int i = 0; i < count; i++)
+		table->lost_key = lappend_int(table->lost_key,
+									  DatumGetInt16(numbers[i]));
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * A constraint is about to be dropped.  A primary key may be the key of an
  * attachment; it goes before the column that takes it along.
+ *
+ * The command locks the table as the next thing it does.  A weaker lock of
+ * ours before that would be a deadlock, and without any the note might be of
+ * what another session is changing.
  */
 static void
 note_constraint(Oid constraint)
@@ -148,75 +171,29 @@ note_constraint(Oid constraint)
 		return;
 	form = (Form_pg_constraint) GETSTRUCT(tuple);
 	columns = SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_conkey, &isnull);
-	if (form->contype == CONSTRAINT_PRIMARY && !isnull &&
-		(table = note_table(form->conrelid)) != NULL)
+	if (form->contype == CONSTRAINT_PRIMARY && !isnull)
 	{
-		Datum	   *numbers;
-		int			count;
-		MemoryContext old;
-
-		deconstruct_array(DatumGetArrayTypeP(columns), INT2OID, sizeof(int16),
-						  true, TYPALIGN_SHORT, &numbers, NULL, &count);
-		old = MemoryContextSwitchTo(TopTransactionContext);
-		for (int i = 0; i < count; i++)
-			table->lost_key = bms_add_member(table->lost_key,
-											 DatumGetInt16(numbers[i]));
-		MemoryContextSwitchTo(old);
+		LockRelationOid(form->conrelid, AccessExclusiveLock);
+		table = note_table(form->conrelid);
+		if (table != NULL)
+			note_key(table, DatumGetArrayTypeP(columns));
 	}
 	ReleaseSysCache(tuple);
-}
-
-/* The table of a trigger that calls emit() and is no clone of another. */
-static Oid
-table_of_trigger(Oid trigger)
-{
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			result = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		if (!OidIsValid(form->tgparentid) && hce_trigger_is_emit(form->tgfoid))
-			result = form->tgrelid;
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return result;
 }
 
 /* A trigger is about to be dropped: remember it when it is an attachment. */
 static void
 note_trigger(Oid trigger)
 {
-	Oid			relid = table_of_trigger(trigger);
-	Relation	rel;
-	const TriggerDesc *desc;
 	MemoryContext old;
+	HceAttachment *attachment;
 
-	if (!OidIsValid(relid) ||
-		(rel = try_relation_open(relid, AccessShareLock)) == NULL)
-		return;
 	begin_note();
-	desc = CopyTriggerDesc(rel->trigdesc);
 	old = MemoryContextSwitchTo(TopTransactionContext);
-	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
-	{
-		HceAttachment *attachment = desc->triggers[i].tgoid == trigger ?
-			hce_attachment_of(rel, &desc->triggers[i]) : NULL;
-
-		if (attachment != NULL)
-			current->dropped = lappend(current->dropped, attachment);
-	}
+	attachment = hce_attachment_read(trigger);
+	if (attachment != NULL)
+		current->dropped = lappend(current->dropped, attachment);
 	MemoryContextSwitchTo(old);
-	relation_close(rel, NoLock);
 }
 
 static void
@@ -237,52 +214,73 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 		note_trigger(object_id);
 }
 
-/* The attachment that CREATE TRIGGER replaces or has made. */
+/* The attachment that CREATE TRIGGER replaces or has made; NULL if none. */
 static HceAttachment *
 attachment_named(const CreateTrigStmt *stmt)
 {
 	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	Relation	rel = OidIsValid(relid) ?
-		try_relation_open(relid, AccessShareLock) : NULL;
-	HceAttachment *result;
+	Oid			trigger = OidIsValid(relid) ?
+		get_trigger_oid(relid, stmt->trigname, true) : InvalidOid;
 
-	if (rel == NULL)
-		return NULL;
-	result = hce_attachment_of(rel, hce_attach_find_trigger(rel, stmt->trigname));
-	relation_close(rel, AccessShareLock);
-	return result;
+	return OidIsValid(trigger) ? hce_attachment_read(trigger) : NULL;
 }
 
 static void
-act_on_created(const HceAttachment *before, const HceAttachment *after)
+act_on_created(HceAttachment *before, HceAttachment *after)
 {
+	if (before != NULL)
+		hce_attachment_parse(before);
 	if (after != NULL)
-		hce_attachment_log_write(before != NULL ? "replace" : "attach",
-								 after, before, after);
+	{
+		hce_attachment_parse(after);
+		hce_attachment_log_write(before != NULL ? "replace" : "attach", after,
+								 before != NULL ? before->parsed : NULL,
+								 after->parsed);
+	}
 	else if (before != NULL)
 	{
 		hce_ddl_refuse_drop(before);
-		hce_attachment_log_write("detach", before, before, NULL);
+		hce_attachment_log_write("detach", before, before->parsed, NULL);
 	}
 }
 
-/* A trigger that goes with its table is no concern of ours. */
+/* What goes with its table is not refused, and nothing with the extension. */
 static void
 act_on_dropped(List *attachments)
 {
 	ListCell   *cell;
 
+	if (attachments == NIL || !OidIsValid(hce_attach_emit_function()))
+		return;
 	foreach(cell, attachments)
 	{
 		HceAttachment *attachment = lfirst(cell);
 		bool		exists = SearchSysCacheExists1(RELOID,
 												   ObjectIdGetDatum(attachment->table));
 
-		if (exists && !detaching)
+		hce_attachment_parse(attachment);
+		if (!exists)
+			hce_ddl_report_end(attachment);
+		else if (!detaching)
 			hce_ddl_refuse_drop(attachment);
 		hce_attachment_log_write(exists ? "detach" : "drop", attachment,
-								 attachment, NULL);
+								 attachment->parsed, NULL);
 	}
+}
+
+/* What there is to do once a command has run. */
+static void
+act(const Command *command, const CreateTrigStmt *create,
+	HceAttachment *before, const AlterEnumStmt *alter_enum)
+{
+	if (create != NULL)
+		act_on_created(before, attachment_named(create));
+	if (alter_enum != NULL)
+		hce_ddl_value_renamed(alter_enum);
+	if (command->transaction != hce_capture_transaction())
+		return;
+	hce_ddl_follow(command->changed);
+	act_on_dropped(command->dropped);
 }
 
 static void
@@ -291,9 +289,14 @@ watch_utility(PlannedStmt *pstmt, const char *queryString,
 			  ParamListInfo params, QueryEnvironment *queryEnv,
 			  DestReceiver *dest, QueryCompletion *qc)
 {
-	/* volatile for PG_TRY */
+	/*
+	 * volatile for PG_TRY.  Looked at now: what a ROLLBACK ran from may be
+	 * freed behind it.
+	 */
 	const CreateTrigStmt *volatile create =
-		IsA(pstmt->utilityStmt, CreateTrigStmt) && !IsBinaryUpgrade ? (const CreateTrigStmt *) pstmt->utilityStmt : NULL;
+		IsA(pstmt->utilityStmt, CreateTrigStmt) ? (const CreateTrigStmt *) pstmt->utilityStmt : NULL;
+	const AlterEnumStmt *volatile alter_enum =
+		IsA(pstmt->utilityStmt, AlterEnumStmt) ? (const AlterEnumStmt *) pstmt->utilityStmt : NULL;
 	HceAttachment *volatile before = create != NULL ? attachment_named(create) : NULL;
 	Command    *volatile outer = current;
 	Command		command = {0};
@@ -314,12 +317,8 @@ watch_utility(PlannedStmt *pstmt, const char *queryString,
 	}
 	PG_END_TRY();
 
-	if (create != NULL)
-		act_on_created(before, attachment_named(create));
-	if (command.transaction != hce_capture_transaction())
-		return;
-	hce_ddl_follow(command.changed);
-	act_on_dropped(command.dropped);
+	if (!IsBinaryUpgrade)
+		act(&command, create, before, alter_enum);
 }
 
 /* Run a DROP TRIGGER of detach(), which nothing refuses. */

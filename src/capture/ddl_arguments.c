@@ -7,10 +7,11 @@
  * The arguments name columns, and PostgreSQL does not know.  A column that is
  * renamed keeps its published name: "name" becomes "name:full_name", and
  * "name" again when the column is renamed back.  A column that is dropped is
- * refused here, or left out.
+ * refused, or left out.
  *
  * The text of everything else stays, so that attach() with the arguments of
- * old finds nothing to do once all columns have their old names.
+ * old finds nothing to do once all columns have their old names.  What became
+ * of each column is looked up in ddl_columns.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,115 +20,9 @@
 #include "capture/attach.h"
 #include "capture/ddl.h"
 #include "lib/stringinfo.h"
-#include "settings.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
-
-/* What a column is to an attachment. */
-typedef enum Use
-{
-	USE_COLUMN,
-	USE_KEY,
-	USE_TRANSITION
-} Use;
-
-static const char *
-name_of(TupleDesc tupdesc, AttrNumber number)
-{
-	return NameStr(TupleDescAttr(tupdesc, number - 1)->attname);
-}
-
-/* A column of the attachment is gone: an error, unless it can be left out. */
-static void
-refuse_missing(const HceFollow *follow, const char *column, Use use)
-{
-	const char *resource = follow->args->resource;
-
-	if (use == USE_KEY)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot drop column \"%s\" of table \"%s\": it is part of the key of the events of \"%s\"",
-						column, follow->table, resource),
-				 errhint("Attach the table with another key first (hcevents.attach(..., key => ...)), or end the publishing with hcevents.detach().")));
-	if (hce_on_missing_column == HCE_MISSING_SKIP)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 use == USE_COLUMN ?
-			 errmsg("cannot drop column \"%s\" of table \"%s\": events of \"%s\" publish it",
-					column, follow->table, resource) :
-			 errmsg("cannot drop column \"%s\" of table \"%s\": transitions of \"%s\" depend on it",
-					column, follow->table, resource),
-			 errhint("Attach the table again without the column first, or end the publishing with hcevents.detach(). With hcevents.on_missing_column = skip the column is dropped, and events go on without it.")));
-}
-
-/*
- * The new name that a column's element would need means another column.  Only
- * names with colons in them come to this.
- */
-static void
-check_element(const HceFollow *follow, const char *element,
-			  const char *published, const char *column)
-{
-	char	   *now;
-	AttrNumber	number = hce_spec_find_column(follow->after, element, &now);
-
-	if (number != InvalidAttrNumber && strcmp(now, published) == 0 &&
-		strcmp(name_of(follow->after, number), column) == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_AMBIGUOUS_COLUMN),
-			 errmsg("\"%s\" of the attachment \"%s\" would no longer mean column \"%s\" of table \"%s\"",
-					element, follow->args->resource, column, follow->table),
-			 errhint("Use a column name without a colon, or attach the table again with other published names.")));
-}
-
-/*
- * An element of a column list, as it has to be now; NULL if the column is
- * dropped.
- *
- * An element that meant no column stays as it is.  So does one whose column
- * was dropped and made again under its name by the same command.
- */
-static char *
-follow_element(HceFollow *follow, const char *element, Use use)
-{
-	char	   *published;
-	AttrNumber	number = hce_spec_find_column(follow->before, element,
-											  &published);
-	const char *old_name;
-	const char *name;
-	char	   *result;
-
-	if (number == InvalidAttrNumber)
-		return pstrdup(element);
-	old_name = name = name_of(follow->before, number);
-	if (!TupleDescAttr(follow->after, number - 1)->attisdropped)
-		name = name_of(follow->after, number);
-	else
-	{
-		char	   *unused;
-		AttrNumber	again = hce_spec_find_column(follow->after, old_name,
-												 &unused);
-
-		if (again == InvalidAttrNumber ||
-			strcmp(name_of(follow->after, again), old_name) != 0)
-		{
-			refuse_missing(follow, old_name, use);
-			return NULL;
-		}
-	}
-	if (strcmp(name, old_name) == 0)
-		result = pstrdup(element);
-	else if (use == USE_TRANSITION || strcmp(name, published) == 0)
-		result = pstrdup(name);
-	else
-		result = psprintf("%s:%s", published, name);
-	if (use != USE_TRANSITION)
-		check_element(follow, result, published, name);
-	return result;
-}
 
 /* Can the strings be written with commas between them? */
 static bool
@@ -174,7 +69,7 @@ list_text(List *strings, const char *like)
  * left of it.  Returns "str" itself when nothing changes.
  */
 static const char *
-follow_list(HceFollow *follow, const char *str, Use use)
+follow_list(HceFollow *follow, const char *str, HceUse use)
 {
 	List	   *elements = hce_spec_args_list(str);
 	List	   *result = NIL;
@@ -184,7 +79,7 @@ follow_list(HceFollow *follow, const char *str, Use use)
 	foreach(cell, elements)
 	{
 		const char *element = lfirst(cell);
-		char	   *now = follow_element(follow, element, use);
+		char	   *now = hce_ddl_follow_element(follow, element, use);
 
 		if (now == NULL)
 			follow->skipped = lappend(follow->skipped, pstrdup(element));
@@ -255,7 +150,8 @@ follow_transitions(HceFollow *follow, const char *str)
 	{
 		JsonbContainer *object = value.val.binary.data;
 		char	   *column = transition_member(object, "column");
-		char	   *now = follow_element(follow, column, USE_TRANSITION);
+		char	   *now = hce_ddl_follow_element(follow, column,
+												 HCE_USE_TRANSITION);
 
 		changed |= now == NULL || strcmp(now, column) != 0;
 		if (now == NULL)
@@ -276,52 +172,6 @@ follow_transitions(HceFollow *follow, const char *str)
 		return NULL;
 	result = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, NULL));
 	return JsonbToCString(NULL, &result->root, VARSIZE(result));
-}
-
-/*
- * The elements of a key that is not written down: the primary key's columns
- * with the names they have been published by.  NIL if none has another name.
- *
- * A key of one column is published as "<resource>_id", whatever its name.
- */
-static List *
-follow_primary_key(const HceFollow *follow)
-{
-	List	   *result = NIL;
-	bool		renamed = false;
-	ListCell   *cell;
-
-	foreach(cell, follow->primary_key)
-	{
-		const char *name = lfirst(cell);
-		char	   *unused;
-		AttrNumber	number = hce_spec_find_column(follow->after, name, &unused);
-		const char *old_name = number > follow->before->natts ? name :
-			name_of(follow->before, number);
-		bool		same = strcmp(name, old_name) == 0;
-
-		renamed |= !same;
-		result = lappend(result, same ? pstrdup(name) :
-						 psprintf("%s:%s", old_name, name));
-		check_element(follow, llast(result), old_name, name);
-	}
-	return renamed && list_length(result) > 1 ? result : NIL;
-}
-
-/* The command has dropped a primary key that was the key, with a column. */
-static void
-check_primary_key(const HceFollow *follow)
-{
-	int			number = -1;
-
-	if (follow->primary_key != NIL)
-		return;
-	while ((number = bms_next_member(follow->lost_key, number)) > 0)
-	{
-		if (TupleDescAttr(follow->after, number - 1)->attisdropped)
-			refuse_missing(follow, name_of(follow->before, (AttrNumber) number),
-						   USE_KEY);
-	}
 }
 
 /* Is this key what the primary key would be, had it not been written down? */
@@ -353,7 +203,7 @@ is_primary_key(const HceFollow *follow, const char *key)
 static const char *
 follow_key(HceFollow *follow, const char *str)
 {
-	const char *result = follow_list(follow, str, USE_KEY);
+	const char *result = follow_list(follow, str, HCE_USE_KEY);
 
 	return result != str && is_primary_key(follow, result) ? NULL : result;
 }
@@ -376,7 +226,7 @@ follow_argument(HceFollow *follow, List *arguments, char *arg)
 	const char *value;
 
 	if ((value = option_value(arg, name = "columns")) != NULL)
-		now = follow_list(follow, value, USE_COLUMN);
+		now = follow_list(follow, value, HCE_USE_COLUMN);
 	else if ((value = option_value(arg, name = "key")) != NULL)
 		now = follow_key(follow, value);
 	else if ((value = option_value(arg, name = "transitions")) != NULL)
@@ -406,8 +256,8 @@ add_key(List *arguments, List *key)
 /*
  * The arguments of a trigger as they have to be now: a list of C strings.
  *
- * Sets follow->changed, skipped and lost_events.  Errors: 2BP01 a column that
- * was dropped cannot be left out; 42702 see check_element().
+ * Sets the second part of "follow".  Errors: 2BP01 a column that
+ * was dropped cannot be left out; 42702 see ddl_columns.c.
  */
 List *
 hce_ddl_arguments_follow(HceFollow *follow, const Trigger *trigger)
@@ -418,9 +268,8 @@ hce_ddl_arguments_follow(HceFollow *follow, const Trigger *trigger)
 		result = follow_argument(follow, result, trigger->tgargs[i]);
 	if (follow->args->key == NIL)
 	{
-		List	   *key = follow_primary_key(follow);
+		List	   *key = hce_ddl_follow_primary_key(follow);
 
-		check_primary_key(follow);
 		if (key != NIL)
 		{
 			follow->changed = true;

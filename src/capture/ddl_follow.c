@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ddl_follow.c
- *		Takes attachments along when columns of their tables change, and
- *		refuses what would silently end them.
+ *		Takes attachments along when columns of their tables change.
  *
  * New arguments are written into pg_trigger directly, as ALTER TRIGGER ...
  * RENAME writes the new name.  CREATE OR REPLACE TRIGGER would lose ENABLE
@@ -11,10 +10,6 @@
  * EXECUTE on emit().  The command that renames or drops the column holds
  * ACCESS EXCLUSIVE on the table, its children and its partitions, so nobody
  * else fires the trigger meanwhile; other sessions build its spec anew.
- *
- * What is refused here is refused to prevent accidents.  A table's owner can
- * end its publishing by ALTER TABLE ... DISABLE TRIGGER in any case, so
- * hcevents.on_missing_column gives nobody a right that he had not.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,11 +26,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_trigger.h"
 #include "lib/stringinfo.h"
-#include "parser/parse_func.h"
-#include "settings.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 
 /* The strings as pg_trigger.tgargs has them: a NUL behind each. */
@@ -84,37 +75,6 @@ write_arguments(Relation rel, Oid trigger, List *arguments)
 	CacheInvalidateRelcache(rel);
 }
 
-static char *
-joined(List *strings)
-{
-	StringInfoData out;
-	ListCell   *cell;
-
-	initStringInfo(&out);
-	foreach(cell, strings)
-		appendStringInfo(&out, "%s%s", out.len > 0 ? ", " : "",
-						 (char *) lfirst(cell));
-	return out.data;
-}
-
-/* Say what the events go on without. */
-static void
-report_skipped(const HceFollow *follow)
-{
-	if (follow->skipped != NIL)
-		ereport(NOTICE,
-				(errmsg("events of \"%s\" no longer publish: %s",
-						follow->args->resource, joined(follow->skipped)),
-				 errdetail("Columns of table \"%s\" were dropped, and hcevents.on_missing_column is skip.",
-						   follow->table)));
-	if (follow->lost_events != NIL)
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("no longer published: %s", joined(follow->lost_events)),
-				 errdetail("The transitions depended on a column of table \"%s\" that was dropped, and hcevents.on_missing_column is skip.",
-						   follow->table)));
-}
-
 /* The trigger's arguments, taken apart. */
 static HceSpecArgs *
 parse_list(List *arguments)
@@ -130,58 +90,68 @@ parse_list(List *arguments)
 
 /* An attachment whose last transition is left out would publish nothing. */
 static void
-check_events_left(const HceFollow *follow, const HceSpecArgs *args)
+check_events_left(const HceFollow *follow)
 {
-	if (follow->lost_events == NIL || hce_attach_event_types(args) != NIL)
+	if (follow->lost_events == NIL || hce_attach_event_types(follow->now) != NIL)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("without transitions \"%s\" of table \"%s\" would publish nothing",
-					args->resource, follow->table),
+					follow->now->resource, follow->table),
 			 errhint("End the publishing with hcevents.detach() first.")));
 }
 
-/* Log what an attachment published and publishes; clones have no rows. */
+/* Log what an attachment published and publishes. */
 static void
-log_followed(Relation rel, const Trigger *trigger, const HceFollow *follow,
-			 const HceSpecArgs *args)
+log_followed(const Trigger *trigger, const HceFollow *follow)
 {
-	HceAttachment *before = hce_attachment_of(rel, trigger);
-	HceAttachment after;
+	HceAttachment *attachment = hce_attachment_read(trigger->tgoid);
 
-	if (before == NULL)
+	if (attachment == NULL)
 		return;
-	after = *before;
-	after.columns = args->columns;
+	attachment->parsed = follow->now;
 	hce_attachment_log_write(follow->skipped != NIL || follow->lost_events != NIL ?
-							 "skip" : "rename", &after, before, &after);
+							 "skip" : "rename", attachment, follow->args,
+							 follow->now);
 }
 
-/* Take one trigger along. */
+/*
+ * Take one trigger along.  What is said and logged is of the attachment, and
+ * not of its clones on partitions.
+ */
 static void
 follow_trigger(Relation rel, const HceChangedTable *table,
 			   const Trigger *trigger)
 {
 	HceFollow	follow = {0};
 	List	   *arguments;
-	HceSpecArgs *args;
+	char	   *problem;
 
+	follow.table = RelationGetRelationName(rel);
+	follow.args = hce_spec_args_try(trigger->tgnargs, trigger->tgargs, &problem);
+	if (follow.args == NULL)
+	{
+		if (!trigger->tgisclone)
+			hce_ddl_report_unreadable(trigger->tgname, follow.table, problem);
+		return;
+	}
 	follow.before = table->before;
 	follow.after = CreateTupleDescCopy(RelationGetDescr(rel));
 	follow.lost_key = table->lost_key;
 	follow.primary_key = hce_spec_primary_key(rel);
-	follow.table = RelationGetRelationName(rel);
-	follow.args = hce_spec_args_parse(trigger->tgnargs, trigger->tgargs);
 	arguments = hce_ddl_arguments_follow(&follow, trigger);
-	if (!follow.changed)
-		return;
-	args = parse_list(arguments);
-	check_events_left(&follow, args);
-	write_arguments(rel, trigger->tgoid, arguments);
+	follow.now = follow.args;
+	if (follow.changed)
+	{
+		follow.now = parse_list(arguments);
+		check_events_left(&follow);
+		write_arguments(rel, trigger->tgoid, arguments);
+	}
 	if (trigger->tgisclone)
 		return;
-	report_skipped(&follow);
-	log_followed(rel, trigger, &follow, args);
+	hce_ddl_report_follow(&follow);
+	if (follow.changed)
+		log_followed(trigger, &follow);
 }
 
 /* Take the attachments of a table along, or their clones on a partition. */
@@ -214,47 +184,10 @@ hce_ddl_follow(List *tables)
 
 	if (tables == NIL)
 		return;
-	CommandCounterIncrement();
 	/* attachments first: messages shall name the table that was attached */
 	foreach(cell, tables)
 		follow_table(lfirst(cell), false);
 	foreach(cell, tables)
 		follow_table(lfirst(cell), true);
 	CommandCounterIncrement();
-}
-
-/* Does emit() exist?  Not when the extension has just been dropped. */
-static bool
-emit_exists(void)
-{
-	List	   *name = list_make2(makeString(pstrdup("hcevents")),
-								  makeString(pstrdup("emit")));
-
-	return OidIsValid(LookupFuncName(name, 0, NULL, true));
-}
-
-/*
- * Raise an error if this attachment must not be dropped: its table stays, and
- * it was not detach() that dropped the trigger.
- *
- * A session with check_function_bodies = off restores a dump (pg_dump writes
- * that into each): what pg_dump --clean drops is made again.
- */
-void
-hce_ddl_refuse_drop(const HceAttachment *attachment)
-{
-	if (hce_on_missing_column == HCE_MISSING_SKIP || !check_function_bodies ||
-		!emit_exists())
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("cannot drop trigger \"%s\" of table %s: it publishes events of \"%s\"",
-					attachment->trigger_name, attachment->table_name,
-					attachment->resource),
-			 strcmp(attachment->trigger_name,
-					psprintf("%s%s", HCE_TRIGGER_PREFIX, attachment->resource)) == 0 ?
-			 errhint("End the publishing with SELECT hcevents.detach(%s, %s), or set hcevents.on_missing_column to skip.",
-					 quote_literal_cstr(attachment->table_name),
-					 quote_literal_cstr(attachment->resource)) :
-			 errhint("To drop a trigger written by hand, set hcevents.on_missing_column to skip. hcevents.detach() drops all triggers of a resource.")));
 }

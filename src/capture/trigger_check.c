@@ -7,7 +7,8 @@
  * A restore of a dump is the exception.  It makes what was there, valid or
  * not, and with several jobs it may make a trigger before the primary key that
  * the trigger needs; failing would lose the attachment.  A restore is a session
- * with check_function_bodies = off, which pg_dump writes into every dump.
+ * with check_function_bodies = off, which pg_dump writes into every dump; attach()
+ * is as strict there as anywhere.
  *
  *-------------------------------------------------------------------------
  */
@@ -67,6 +68,19 @@ check_type(const Trigger *trigger)
 				 errhint("Create the trigger with AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.")));
 }
 
+/* "level" is ERROR, or WARNING where a restore makes what was there. */
+static void
+check_names(const HceSpec *spec, int level)
+{
+	const char *name = hce_spec_published_twice(spec);
+
+	if (name != NULL)
+		ereport(level,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("\"%s\" would be published twice", name),
+				 errhint("Give one of them another name: \"published_name:column\".")));
+}
+
 /* Build the new trigger's spec, for the errors that this raises. */
 static void
 check_trigger(const CreateTrigStmt *stmt)
@@ -89,6 +103,7 @@ check_trigger(const CreateTrigStmt *stmt)
 			continue;
 		check_type(trigger);
 		spec = hce_spec_build(rel, trigger, check_function_bodies);
+		check_names(spec, check_function_bodies ? ERROR : WARNING);
 		if (spec->problem != NULL)
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
@@ -107,6 +122,10 @@ check_utility(PlannedStmt *pstmt, const char *queryString,
 			  ParamListInfo params, QueryEnvironment *queryEnv,
 			  DestReceiver *dest, QueryCompletion *qc)
 {
+	/* what a ROLLBACK ran from may be freed behind it */
+	const CreateTrigStmt *create = IsA(pstmt->utilityStmt, CreateTrigStmt) ?
+		(const CreateTrigStmt *) pstmt->utilityStmt : NULL;
+
 	if (next_ProcessUtility)
 		next_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
 							queryEnv, dest, qc);
@@ -114,8 +133,8 @@ check_utility(PlannedStmt *pstmt, const char *queryString,
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 								params, queryEnv, dest, qc);
 
-	if (IsA(pstmt->utilityStmt, CreateTrigStmt))
-		check_trigger((const CreateTrigStmt *) pstmt->utilityStmt);
+	if (create != NULL)
+		check_trigger(create);
 }
 
 void
