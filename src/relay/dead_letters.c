@@ -27,6 +27,12 @@
 #include "relay/relay.h"
 #include "relay/statement.h"
 
+/*
+ * To count letters and gaps takes at most one part in so many of the relay's
+ * time: anybody can ask for it (by_hand.c), and there may be millions.
+ */
+#define RECOUNT_PART	20
+
 /* How often old letters are looked for, and how many are dealt with at once. */
 #define LOOK_INTERVAL_US	(10 * USECS_PER_MINUTE)
 #define LOOK_AGAIN_US		USECS_PER_SEC
@@ -237,6 +243,7 @@ void
 hce_dead_letters_store(HceRelay *relay)
 {
 	ListCell   *cell;
+	TimestampTz start;
 
 	foreach(cell, relay->dead)
 	{
@@ -250,9 +257,12 @@ hce_dead_letters_store(HceRelay *relay)
 	if (!relay->recount)
 		return;
 	relay->recount = false;
+	start = GetCurrentTimestamp();
 	take_changes(relay);
 	relay->dead_total = hce_position_dead_count();
 	relay->gaps = hce_position_gap_count();
+	relay->recount_time = GetCurrentTimestamp();
+	relay->recount_us = (relay->recount_time - start) * RECOUNT_PART;
 }
 
 /* That transaction has committed. */

@@ -74,6 +74,7 @@ hce_drain_rewind(HceRelay *relay, HceParkTopic *park)
 	memset(&park->read_to, 0, sizeof(park->read_to));
 	memset(&park->sent_to, 0, sizeof(park->sent_to));
 	park->read_empty = false;
+	park->joined = false;
 	park->rewound = true;
 	park->window = 1;
 }
@@ -317,6 +318,10 @@ drain_topic(HceRelay *relay, HceParkTopic *park)
 		if (park->paused || park->draining >= park->window ||
 			parking->free_drained < 0)
 			return false;
+		/* newer events of other topics need room as well */
+		if (hce_assembler_head(relay->assembler) != NULL &&
+			hce_producer_crowded(relay->producer))
+			return false;
 		if (!hce_dead_letters_room(relay))
 			return true;
 		if (park->next_row == park->nread)
@@ -380,7 +385,9 @@ hce_drain_turn(HceRelay *relay)
 		return false;
 	/* a clock that was set back does not make the wait longer */
 	parking->slowed = relay->poll_time >= parking->drained_time &&
-		relay->poll_time - parking->drained_time < SLOWED_US && far_behind(relay);
+		relay->poll_time - parking->drained_time < SLOWED_US &&
+	/* then nothing more can be read before something was sent */
+		!hce_assembler_full(relay->assembler) && far_behind(relay);
 	if (parking->slowed)
 		return false;
 	parking->drained_time = relay->poll_time;

@@ -323,6 +323,9 @@ tend_database(int i)
 	TimestampTz now = GetCurrentTimestamp();
 
 	started[i].held = 0;
+	/* later than any delay: the clock was set back */
+	if (db->next_start > now + (int64) LONGEST_DELAY_MS * 1000)
+		db->next_start = now;
 	if (db->next_start > now)
 	{
 		hce_alarm_look(i);

@@ -71,11 +71,13 @@ static HceStatement any_row = {
 };
 
 static HceStatement remaining = {
-	"SELECT EXISTS (SELECT FROM hcevents.parked_store WHERE topic = $1),"
+	"SELECT EXISTS (SELECT FROM hcevents.parked_store WHERE topic = $1"
+	" AND (epoch, commit_lsn, event_index) > ($2, $3, $4)),"
 	" coalesce(pg_catalog.sum(events), 0)::int8,"
-	" coalesce(pg_catalog.sum(bytes), 0)::int8"
+	" coalesce(pg_catalog.sum(bytes), 0)::int8,"
+	" coalesce(pg_catalog.bool_or(events > 0), false)"
 	" FROM hcevents.counter_changes WHERE topic = $1",
-	NULL, 1, {TEXTOID}
+	NULL, 4, {TEXTOID, INT4OID, LSNOID, INT8OID}
 };
 
 /* publish()'s headers: pairs of strings as an array of names and values. */
@@ -235,16 +237,25 @@ hce_parked_exist(const char *topic)
 }
 
 /*
- * The same; and what counter_changes will add to events and bytes of the
- * topic, which is not in what the relay knows of it.
+ * Whether a topic has rows behind the last one that was read.  Those before it
+ * are not looked for: millions may have been deleted there.  Also what
+ * counter_changes will add to events and bytes of the topic, which is not in
+ * what the relay knows of it, and whether rows were added by that, anywhere.
  */
 bool
-hce_parked_remain(const char *topic, int64 *events, int64 *bytes)
+hce_parked_remain(const HceParkTopic *park, int64 *events, int64 *bytes,
+				  bool *added)
 {
-	Datum		value = CStringGetTextDatum(topic);
+	Datum		values[] = {
+		CStringGetTextDatum(park->name),
+		Int32GetDatum(park->read_to.epoch),
+		LSNGetDatum(park->read_to.position.lsn),
+		Int64GetDatum(park->read_to.position.index)
+	};
 
-	hce_statement_run(&remaining, &value, NULL);
+	hce_statement_run(&remaining, values, NULL);
 	*events = DatumGetInt64(hce_result(0, 2, NULL));
 	*bytes = DatumGetInt64(hce_result(0, 3, NULL));
+	*added = DatumGetBool(hce_result(0, 4, NULL));
 	return DatumGetBool(hce_result(0, 1, NULL));
 }

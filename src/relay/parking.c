@@ -233,13 +233,23 @@ close_draining(HceRelay *relay, HceParkTopic *park, TimestampTz now)
 		park->close_time = now + CLOSING_US;
 	}
 	else if (!park->closing && park->rows <= CLOSING_ROWS && park->held == 0 &&
-			 now >= park->close_time && !hce_drain_slowed(relay) &&
-			 park->window > 1 && (silent == 0 || now - silent < CLOSING_US))
+			 now >= park->close_time && park->window > 1 && (silent == 0 || now - silent < CLOSING_US))
 	{
 		/* it takes events at present */
 		park->closing = true;
 		park->close_time = now + CLOSING_US;
 	}
+}
+
+/*
+ * The relay ends, and no topic drains any more: newer events need not wait for
+ * that.
+ */
+void
+hce_parking_open_all(HceRelay *relay)
+{
+	for (HceParkTopic *park = relay->parking->topics; park != NULL; park = park->next)
+		park->closing = false;
 }
 
 static void

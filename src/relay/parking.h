@@ -94,7 +94,8 @@ struct HceParkTopic
 	int			window;			/* how many those may be */
 	int			leaving;		/* rows that are to be deleted */
 	int			held;			/* of them, locked by others */
-	bool		joined;			/* somebody has put rows into the table */
+	bool		joined;			/* somebody has put rows into the table, maybe
+								 * before those that were read */
 	bool		read_empty;		/* the last read has found no row */
 	bool		rewound;		/* the next read begins at the first row */
 	TimestampTz checked;		/* when the table was last asked for rows */
@@ -236,7 +237,8 @@ extern void hce_parked_forget_all(void);
 extern void hce_parked_put(const HceParkedEvent *events, int count);
 extern void hce_parked_delete(HceLeaving *rows, int count);
 extern bool hce_parked_exist(const char *topic);
-extern bool hce_parked_remain(const char *topic, int64 *events, int64 *bytes);
+extern bool hce_parked_remain(const HceParkTopic *park, int64 *events,
+							  int64 *bytes, bool *added);
 
 /* parked_read.c */
 extern int	hce_parked_read(HceRelay *relay, HceParkTopic *park,

@@ -19,6 +19,9 @@
 /* How often the WAL limit is looked at. */
 #define LOOK_US				(200 * 1000)
 
+/* With less, what is always under way would count as a backlog. */
+#define LEAST_LIMIT			(1024 * 1024)
+
 /*
  * The WAL that a relay may retain before it parks events, or copies those of
  * open transactions, in bytes, for a value of hcevents.max_retained_wal in
@@ -34,7 +37,7 @@ hce_parking_wal_limit(int max_retained_wal)
 	limit = (uint64) max_retained_wal * 1024 * 1024;
 	if (max_slot_wal_keep_size_mb >= 0)
 		limit = Min(limit, (uint64) max_slot_wal_keep_size_mb * 1024 * 1024 / 2);
-	return Max(limit, 1);
+	return Max(limit, LEAST_LIMIT);
 }
 
 /* The WAL from a place on; 0 = there is no such place. */

@@ -178,8 +178,9 @@ hce_parking_count_lost(HceRelay *relay, const HceInFlight *event)
 
 /*
  * Park an event of the journal that was never sent.  Its texts are copied.
- * Returns how it is settled: HCE_PARKED, HCE_LOST when there is no place, or
- * HCE_UNSETTLED when it must wait: nothing was kept then.
+ * Returns how it is settled: HCE_PARKED, HCE_LOST when there is no place in the
+ * table and none in the WAL, or HCE_UNSETTLED when it must wait: nothing was
+ * kept then.
  */
 HceSettled
 hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
@@ -191,6 +192,9 @@ hce_parking_park(HceRelay *relay, HceRelaySkeleton *skeleton,
 		return HCE_UNSETTLED;
 	if (parked_too_much(relay))
 	{
+		/* its rows are being sent: the WAL is a place as long as it may grow */
+		if (skeleton->park->mode == HCE_MODE_DRAINING && !relay->parking->backlog)
+			return HCE_UNSETTLED;
 		lose_event(relay);
 		return HCE_LOST;
 	}

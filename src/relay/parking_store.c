@@ -69,11 +69,19 @@ end_draining(HceRelay *relay, HceParkTopic *park)
 {
 	int64		events;
 	int64		bytes;
+	bool		added;
 
 	park->checked = relay->poll_time;
-	if (hce_parked_remain(park->name, &events, &bytes))
+	if (hce_parked_remain(park, &events, &bytes, &added))
 	{
 		/* not covered by the position before, or somebody added it */
+		park->read_empty = false;
+		return;
+	}
+	/* rows before it: by hand, or the count says so, which is asked once */
+	if (park->joined || added ||
+		(park->rows + events != 0 && !XLogRecPtrIsInvalid(park->read_to.position.lsn)))
+	{
 		hce_drain_rewind(relay, park);
 		return;
 	}
@@ -105,10 +113,15 @@ hce_parking_moved(HceRelay *relay, const char *topic, int type, int64 events,
 	park->to_store = true;
 }
 
-/* A topic that is sent to directly has rows: drain them. */
+/*
+ * Rows have joined those of a topic: drain them if it is sent to directly.  If
+ * it drains it begins at the first row again when it seems to have none left.
+ */
 static void
 drain_joined(HceRelay *relay, HceParkTopic *park)
 {
+	if (park->mode == HCE_MODE_DRAINING)
+		return;
 	park->joined = false;
 	if (park->mode == HCE_MODE_DIRECT && hce_parked_exist(park->name))
 		hce_parking_set_mode(relay, park, HCE_MODE_DRAINING,

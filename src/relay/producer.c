@@ -42,6 +42,9 @@
 #define MAX_IN_FLIGHT		50000
 #define MAX_IN_FLIGHT_BYTES	(64 * 1024 * 1024)
 
+/* In flight, out of four parts of that, when it is crowded. */
+#define CROWDED_PARTS		3
+
 /* A denial counts as over when so long nobody was denied anything. */
 #define DENIED_LASTS_US		(30 * USECS_PER_SEC)
 
@@ -190,6 +193,14 @@ hce_producer_not_taken(HceProducer *producer, HceTopic *topic,
 	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
 			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
 		topic->state = TOPIC_UNKNOWN;
+}
+
+/* Whether the room is left to those who have waited longer. */
+bool
+hce_producer_crowded(const HceProducer *producer)
+{
+	return producer->in_flight >= MAX_IN_FLIGHT / 4 * CROWDED_PARTS ||
+		producer->in_flight_bytes >= MAX_IN_FLIGHT_BYTES / 4 * CROWDED_PARTS;
 }
 
 /*

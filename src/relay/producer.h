@@ -84,6 +84,7 @@ extern const char *hce_producer_hint(const HceProducer *producer);
 extern bool hce_producer_files_changed(HceProducer *producer);
 extern const char *hce_producer_error(const HceProducer *producer);
 extern int	hce_producer_in_flight(const HceProducer *producer);
+extern bool hce_producer_crowded(const HceProducer *producer);
 extern void hce_producer_stop(HceProducer *producer);
 
 #endif							/* HCE_PRODUCER_H */

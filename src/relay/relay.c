@@ -41,6 +41,9 @@
 /* Each COMMIT PREPARED asks for a recount, and there may be many. */
 #define RECOUNT_US		(100 * 1000)
 
+/* By how much the clock must be set back to matter. */
+#define CLOCK_BACK_US	USECS_PER_SEC
+
 /*
  * Grouping.  At low rates each commit wakes the relay and its events leave at
  * once.  When commits follow each other faster than NAP_BELOW_US, a wake-up
@@ -230,7 +233,7 @@ serve_requests(HceRelay *relay)
 
 	hce_parking_serve(relay);
 	if (my_database->recount_requested &&
-		relay->poll_time - relay->recount_time >= RECOUNT_US)
+		relay->poll_time - relay->recount_time >= Max(RECOUNT_US, relay->recount_us))
 	{
 		relay->recount_time = relay->poll_time;
 		LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
@@ -325,6 +328,26 @@ nap_if_busy(HceRelay *relay, uint64 commits)
 	return true;
 }
 
+/*
+ * The time of a turn.  All that is due at some time has been noted by the
+ * server's clock; when that is set back, by NTP after a boot for instance, it
+ * would be late by as much, so begin anew.
+ */
+static void
+read_clock(HceRelay *relay)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		back = relay->poll_time - now;
+
+	relay->poll_time = now;
+	if (back < CLOCK_BACK_US)
+		return;
+	ereport(LOG,
+			errmsg("the clock was set back by " INT64_FORMAT " s: the relay of database \"%s\" starts again",
+				   back / USECS_PER_SEC, relay->database));
+	hce_relay_stop(relay, HCE_EXIT_RESTART);
+}
+
 /* One turn; returns whether the next should follow at once. */
 static bool
 turn(HceRelay *relay)
@@ -332,7 +355,7 @@ turn(HceRelay *relay)
 	bool		more = false;
 
 	MemoryContextSwitchTo(relay->turn);
-	relay->poll_time = GetCurrentTimestamp();
+	read_clock(relay);
 	if (relay->producer != NULL)
 		hce_producer_poll(relay->producer);
 	if (relay->wal != NULL)

@@ -110,7 +110,8 @@ typedef struct HceRelay
 	int64		dead_total;		/* in the store, without those retried */
 	HcePosition last_dead;		/* highest position of one stored here */
 	bool		recount;		/* somebody has changed dead letters or gaps */
-	TimestampTz recount_time;	/* when that was last looked into */
+	TimestampTz recount_time;	/* when they were counted last */
+	int64		recount_us;		/* how long they are not counted after that */
 	TimestampTz dead_look_time; /* when old ones are looked for again */
 	int64		gaps;			/* not acknowledged */
 	HcePosition sent;			/* first event never sent */
@@ -198,6 +199,7 @@ extern void hce_parking_count_lost(HceRelay *relay, const HceInFlight *event);
 extern void hce_relay_returned(void *arg, uint64 number,
 							   const HceMessage *message);
 extern void hce_parking_turn(HceRelay *relay);
+extern void hce_parking_open_all(HceRelay *relay);
 extern void hce_parking_serve(HceRelay *relay);
 extern bool hce_parking_stopped(const HceRelay *relay);
 extern const char *hce_parking_paused(const HceRelay *relay);

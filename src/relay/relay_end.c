@@ -176,6 +176,7 @@ settle_all(HceRelay *relay)
 	if ((is_pending(relay) && !can_settle(relay)) || !wait_for_others(end))
 		return false;
 	goal = flush_all();
+	hce_parking_open_all(relay);
 	for (;;)
 	{
 		work(relay);

@@ -122,6 +122,9 @@ hce_relay_settings_override(const char *name)
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
+		{"transaction_timeout", "0"},
+		/* from 16 on it writes the values of parameters into the log */
+		{"auto_explain.log_min_duration", "-1"},
 		{"zero_damaged_pages", "off"},
 		{"session_replication_role", "origin"},
 		/* parked_store has no statistics to rely on, see parked_read.c */
@@ -136,6 +139,10 @@ hce_relay_settings_override(const char *name)
 	};
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	{
+		/* not all versions have all, nor all servers all modules */
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	}
 	SetConfigOption("application_name", name, PGC_SUSET, PGC_S_OVERRIDE);
 }
