@@ -214,7 +214,7 @@ INSERT INTO things (name) VALUES ('of a test');
 SELECT event_type, key, data FROM hcevents.captured_events();
 COMMIT;
 SQL
-	'thing.created|1|{"name": "of a test", "thing_id": 1}',
+	'thing.created|1|{"thing_id":1,"name":"of a test"}',
 	'captured_events() works there');
 is( sql('test_clinic', q{SELECT "check", status FROM hcevents.check() WHERE status NOT IN ('ok') AND "check" NOT LIKE 'max%'}),
 	'relay|warning',
@@ -321,10 +321,15 @@ ok( $node->poll_query_until('test_clinic', 'SELECT count(*) = 4 FROM hcevents.pa
 exclude(q{'test_*'});
 is_excluded('test_clinic');
 insert('test_clinic', map { "lost $_" } 1 .. 3);
-foreach (1 .. 4)
-{
-	sql('postgres', q{SELECT count(pg_logical_emit_message(false, 'filler', repeat('x', 1000000))) FROM generate_series(1, 40); SELECT pg_switch_wal(); CHECKPOINT});
-}
+my $lost_to = sql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+sql('postgres', q{SELECT count(pg_logical_emit_message(false, 'filler', repeat('x', 1000000))) FROM generate_series(1, 200)});
+# the slot of the other database must not keep it
+insert('postgres', 'goes on');
+push @$before, 'postgres goes on';
+hce_flush($node);
+ok( $node->poll_query_until('postgres', "SELECT min(restart_lsn) > '$lost_to'::pg_lsn + 33554432 FROM pg_replication_slots"),
+	'no slot keeps the WAL');
+sql('postgres', 'CHECKPOINT') foreach 1, 2;
 cmp_ok(timed('ALTER DATABASE test_clinic RENAME TO clinic'), '<', 5, 'a rename out of the pattern');
 hce_wait_for_relay($node, 'streaming', 'clinic');
 is( sql('clinic', q{SELECT count(*), bool_and(from_lsn < to_lsn) FROM hcevents.gaps WHERE cause = 'the replication slot was missing'}),
