@@ -19,9 +19,7 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "access/xlog.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -127,31 +125,6 @@ start_worker(int i, const char *function, const char *type,
 	return false;
 }
 
-/* A database is excluded from now on. */
-static void
-say_excluded(const HceDatabase *db, bool delivered)
-{
-	char	   *name;
-	int64		waiting = db->pending + db->parked;
-
-	StartTransactionCommand();
-	name = get_database_name(db->dboid);
-	if (name == NULL)
-		;						/* dropped just now */
-	else if (delivered)
-		ereport(WARNING,
-				errmsg("database \"%s\" is excluded by hcevents.excluded_databases: its relay and its replication slot are gone",
-					   name),
-				waiting == 0 ? 0 : errdetail("%lld events that were captured are not delivered.",
-											 (long long) waiting),
-				errhint("If the database is excluded no more, its relay goes on where it was; what of the WAL is gone by then is recorded in hcevents.gaps."));
-	else
-		ereport(LOG,
-				errmsg("database \"%s\" is excluded by hcevents.excluded_databases: no relay runs for it",
-					   name));
-	CommitTransactionCommand();
-}
-
 /*
  * An excluded database has no relay, and nothing of it keeps WAL.  Its
  * position row stays: a relay that starts some day goes on there, and records
@@ -174,7 +147,7 @@ leave_alone(int i)
 	db->restart_lsn = InvalidXLogRecPtr;
 	LWLockRelease(hce_shared->lock);
 	show_waiting(db, HCE_EXCLUDED, "hcevents.excluded_databases");
-	say_excluded(db, has_slot);
+	hce_alarm_excluded(db, has_slot);
 	return LOOK_INTERVAL_MS;
 }
 
