@@ -104,6 +104,25 @@ GRANT EXECUTE ON FUNCTION hcevents.preview(regclass, integer) TO PUBLIC;
 COMMENT ON FUNCTION hcevents.preview(regclass, integer) IS
 'the envelopes that existing rows would publish, without publishing; needs SELECT on the table';
 
+-- EXECUTE is for nobody: an event may hold what the role that causes it may
+-- not read (columns that an UPDATE needs no right on, what a SECURITY DEFINER
+-- function writes, rows behind row security).
+CREATE FUNCTION hcevents.captured_events(
+	OUT event_id uuid,
+	OUT event_type text,
+	OUT key text,
+	OUT data json,
+	OUT envelope json,
+	OUT headers jsonb,
+	OUT topic text,
+	OUT source_table text,
+	OUT error text)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'hce_captured_events';
+REVOKE ALL ON FUNCTION hcevents.captured_events() FROM PUBLIC;
+COMMENT ON FUNCTION hcevents.captured_events() IS
+'for tests: the events that this transaction has captured so far, in their order, while hcevents.keep_captured is on; what a consumer receives if it commits';
+
 CREATE FUNCTION hcevents.attachment(
 	relation oid,
 	trigger_oid oid,
@@ -115,7 +134,7 @@ CREATE FUNCTION hcevents.attachment(
 	OUT unpublished_columns text[],
 	OUT definition text)
 RETURNS record
-LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'hce_attachment';
+LANGUAGE c STRICT STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'hce_attachment';
 REVOKE ALL ON FUNCTION hcevents.attachment(oid, oid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hcevents.attachment(oid, oid) TO pg_monitor;
 COMMENT ON FUNCTION hcevents.attachment(oid, oid) IS
@@ -140,7 +159,7 @@ WHERE t.tgfoid OPERATOR(pg_catalog.=) 'hcevents.emit()'::pg_catalog.regprocedure
 REVOKE ALL ON hcevents.attachments FROM PUBLIC;
 GRANT SELECT ON hcevents.attachments TO pg_monitor;
 COMMENT ON VIEW hcevents.attachments IS
-'the tables that publish, what they publish, and the attach() call that makes each again';
+'the tables that publish, what they publish, and the command that makes each again; the resource is ? where the arguments of a trigger make no sense';
 /* ---- tables of the relay: written by it alone ---- */
 
 CREATE TABLE hcevents.position (
@@ -995,12 +1014,14 @@ BEGIN
             functions := '{attach,attach_healthcore,detach}';
         WHEN 'publish' THEN
             functions := '{publish}';
+        WHEN 'test' THEN
+            functions := '{captured_events}';
         WHEN 'operate' THEN
             functions := '{pause,resume,retry_dead_letters,discard_dead_letters,acknowledge_gap,restart_relay,reset_stats,create_topics,make_topics}';
         ELSE
             RAISE invalid_parameter_value USING
                 MESSAGE = format('unknown level "%s"', access_objects.level),
-                HINT = 'The levels are monitor, attach, publish and operate.';
+                HINT = 'The levels are monitor, attach, publish, operate and test.';
     END CASE;
     RETURN QUERY
     SELECT 'EXECUTE', 'FUNCTION ' || p.oid::regprocedure::text
@@ -1035,7 +1056,7 @@ BEGIN
     IF num_nulls(change_access.grantee, change_access.level) > 0 THEN
         RAISE null_value_not_allowed USING
             MESSAGE = 'grantee and level must not be NULL',
-            HINT = 'The levels are monitor, attach, publish and operate.';
+            HINT = 'The levels are monitor, attach, publish, operate and test.';
     END IF;
     FOR item IN
         SELECT o.privilege, o.object
@@ -1061,7 +1082,7 @@ END
 $$;
 REVOKE ALL ON FUNCTION hcevents.grant_access(regrole, text) FROM PUBLIC;
 COMMENT ON FUNCTION hcevents.grant_access(regrole, text) IS
-'Grants a role what a level needs: monitor (read the views, check), attach (tables that it owns), publish (by hand) or operate (pause, retry, discard, acknowledge, restart, create topics).';
+'Grants a role what a level needs: monitor (read the views, check), attach (tables that it owns), publish (by hand), operate (pause, retry, discard, acknowledge, restart, create topics) or test (see the events of its own transactions).';
 
 CREATE FUNCTION hcevents.revoke_access(grantee regrole, level text)
     RETURNS void
@@ -1091,7 +1112,9 @@ CREATE TABLE hcevents.attachment_log (
     columns_after text[]
 );
 COMMENT ON TABLE hcevents.attachment_log IS
-'Each change of what publishes: attach, replace and detach, also by CREATE and DROP TRIGGER, and drop of the table. Rows are only ever added.';
+'Each change of what publishes: attach, replace and detach, also by CREATE and DROP TRIGGER; rename and skip, when columns were renamed or dropped; and drop of the table. Rows are only ever added.';
+COMMENT ON COLUMN hcevents.attachment_log.resource IS
+'What the attachment publishes; ? for a trigger whose arguments made no sense.';
 COMMENT ON COLUMN hcevents.attachment_log.columns_after IS
 'The column list of the attachment, as attach() takes it: names, never values.';
 REVOKE ALL ON hcevents.attachment_log FROM PUBLIC;
@@ -1220,6 +1243,7 @@ BEGIN
                WHEN 'paused' THEN 'hcevents.resume() lets it go on. A copied database or data directory publishes nothing, so that it cannot be taken for the original: if this one replaces the original, or is to be one of its own, hcevents.resume() makes it so; for a data directory that was moved ALTER DATABASE ... SET hcevents.detect_copies = off takes it for the original. If it is to publish nothing, drop the extension here.'
                WHEN 'disabled' THEN 'Set hcevents.enabled = on.'
                WHEN 'standby' THEN 'The primary delivers; this server goes on from its position after a promotion.'
+               WHEN 'excluded' THEN 'Events of this database are captured and not delivered, because hcevents.excluded_databases matches its name. For tests that is right, see hcevents.captured_events(); if it is to publish, change that setting in postgresql.conf and reload, or rename the database.'
                WHEN 'failed' THEN
                    CASE WHEN relay.waiting_for LIKE '%max_worker_processes%'
                        THEN 'Raise max_worker_processes and restart the server, or end background workers that are not needed.'
@@ -1267,6 +1291,12 @@ DECLARE
     slot_limit integer := current_setting('max_replication_slots');
     wanted text;
 BEGIN
+    /* an excluded database has none, and should not */
+    IF EXISTS (SELECT FROM hcevents.status AS s
+               WHERE s.datname = current_database()
+                   AND s.state = 'excluded') THEN
+        RETURN;
+    END IF;
     SELECT coalesce(nullif(current_setting('hcevents.slot_name'), ''),
                     'hcevents_' || d.oid::text) INTO wanted
     FROM pg_database AS d
@@ -1509,6 +1539,13 @@ BEGIN
     IF NOT current_setting('hcevents.enabled')::boolean THEN
         RETURN QUERY VALUES ('brokers', 'ok',
             'not asked, hcevents.enabled is off', NULL::text);
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM hcevents.status AS s
+               WHERE s.datname = current_database()
+                   AND s.state = 'excluded') THEN
+        RETURN QUERY VALUES ('brokers', 'ok',
+            'not asked, the database is excluded', NULL::text);
         RETURN;
     END IF;
 

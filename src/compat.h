@@ -16,6 +16,7 @@
 #include "storage/latch.h"
 #include "storage/spin.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
@@ -50,6 +51,17 @@ hce_compat_slot_invalid(ReplicationSlot *slot)
 	return slot->data.invalidated != RS_INVAL_NONE;
 #else
 	return !XLogRecPtrIsInvalid(slot->data.invalidated_at);
+#endif
+}
+
+/* Memory for the "extra" of a setting; NULL when there is none. */
+static inline void *
+hce_compat_guc_malloc(size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
 #endif
 }
 

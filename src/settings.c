@@ -3,10 +3,17 @@
  * settings.c
  *		The hcevents.* settings: definition, validation, boot values.
  *
- * Every setting is PGC_SUSET, so that ALTER DATABASE and ALTER ROLE can carry
- * it; a relay obeys the values of its own database.  The KAFKA_* variables of
- * the postmaster's environment give boot values with the source "environment
+ * A setting is PGC_SUSET, so that ALTER DATABASE and ALTER ROLE can carry it;
+ * a relay obeys the values of its own database.  The KAFKA_* variables of the
+ * postmaster's environment give boot values with the source "environment
  * variable", which a configuration file or ALTER SYSTEM overrides.
+ *
+ * Three differ.  excluded_databases (excluded.c) is the server's.
+ * keep_captured is everybody's, and so is on_missing_column: it only matters
+ * to who owns a table that publishes and alters it, and an owner can end the
+ * publishing of his table in any case (ALTER TABLE ... DISABLE TRIGGER, DROP
+ * TABLE).  It prevents accidents and protects nothing from the owner; as
+ * PGC_SUSET it would make people run their migrations as superusers.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +26,7 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
+#include "excluded.h"
 #include "kafka_options.h"
 #include "settings.h"
 
@@ -36,11 +44,19 @@ char	   *hce_kafka_config;
 char	   *hce_kafka_config_file;
 char	   *hce_slot_name;
 bool		hce_detect_copies = true;
+bool		hce_keep_captured = false;
 int			hce_max_event_size;
 int			hce_relay_memory;
 int			hce_max_retained_wal;
 int			hce_max_parked_size;
 int			hce_dead_letter_retention;
+int			hce_on_missing_column = HCE_MISSING_ERROR;
+
+static const struct config_enum_entry on_missing_column_values[] = {
+	{"error", HCE_MISSING_ERROR, false},
+	{"skip", HCE_MISSING_SKIP, false},
+	{NULL, 0, false}
+};
 
 uint64		hce_envelope_generation = 1;
 
@@ -353,6 +369,19 @@ hce_settings_init(void)
 							 "Off takes a directory whose files were copied for the original.",
 							 &hce_detect_copies, true, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("hcevents.on_missing_column",
+							 "What happens to DDL that takes a published column or an attachment's trigger away.",
+							 "error: it fails. skip: events go on without the column; a column of the key is never skipped.",
+							 &hce_on_missing_column, HCE_MISSING_ERROR,
+							 on_missing_column_values, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	/* any role: what it keeps is its own memory, and who may look is granted */
+	DefineCustomBoolVariable("hcevents.keep_captured",
+							 "Keeps each transaction's events for hcevents.captured_events().",
+							 "For tests of applications; at most 64 MB a transaction.",
+							 &hce_keep_captured, false, PGC_USERSET, 0,
+							 NULL, NULL, NULL);
+	hce_excluded_init();
 	MarkGUCPrefixReserved("hcevents");
 
 	if (process_shared_preload_libraries_in_progress)

@@ -19,11 +19,21 @@ extern char *hce_kafka_config;
 extern char *hce_kafka_config_file;
 extern char *hce_slot_name;
 extern bool hce_detect_copies;
+extern bool hce_keep_captured;
 extern int	hce_max_event_size; /* kB */
 extern int	hce_relay_memory;	/* kB */
 extern int	hce_max_retained_wal;	/* MB, -1 = never park */
 extern int	hce_max_parked_size;	/* MB, -1 = no limit */
 extern int	hce_dead_letter_retention;	/* minutes; -1 = for ever */
+
+/* What becomes of a command that takes a column or a trigger away. */
+typedef enum HceOnMissingColumn
+{
+	HCE_MISSING_ERROR,			/* it fails */
+	HCE_MISSING_SKIP			/* events go on without the column */
+} HceOnMissingColumn;
+
+extern int	hce_on_missing_column;	/* HceOnMissingColumn */
 
 /*
  * Grows with every change of a setting that is part of the envelope

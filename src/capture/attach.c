@@ -14,6 +14,7 @@
 
 #include "access/relation.h"
 #include "capture/attach.h"
+#include "capture/ddl.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
@@ -21,14 +22,12 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(hce_attach);
 PG_FUNCTION_INFO_V1(hce_detach);
-
-#define TRIGGER_TYPE_OF_ATTACH \
-	(TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE)
 
 static void
 require_argument(FunctionCallInfo fcinfo, int n, const char *name)
@@ -126,8 +125,7 @@ same_arguments(const Trigger *trigger, List *arguments)
 	int			i = 0;
 
 	if (!hce_attach_is_ours(trigger) ||
-		trigger->tgtype != TRIGGER_TYPE_OF_ATTACH ||
-		trigger->tgqual != NULL ||
+		!hce_attach_is_plain(trigger) ||
 		trigger->tgenabled == TRIGGER_DISABLED ||
 		trigger->tgnargs != list_length(arguments))
 		return false;
@@ -159,11 +157,45 @@ qualified_name(Relation rel)
 									  RelationGetRelationName(rel));
 }
 
+/*
+ * A trigger of attach() that somebody renamed publishes the resource already;
+ * with a second one each change would be two events.
+ */
+static void
+check_not_renamed(Relation rel, const char *name, const char *resource)
+{
+	const TriggerDesc *desc = CopyTriggerDesc(rel->trigdesc);
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		const Trigger *trigger = &desc->triggers[i];
+		HceSpecArgs *args;
+
+		if (!hce_attach_is_ours(trigger) || !hce_attach_is_plain(trigger))
+			continue;
+		args = hce_spec_args_try(trigger->tgnargs, trigger->tgargs, NULL);
+		if (args != NULL && args->always == NULL &&
+			strcmp(args->resource, resource) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("trigger \"%s\" of table \"%s\" publishes resource \"%s\" already",
+							trigger->tgname, RelationGetRelationName(rel), resource),
+					 errhint("Give it the name that hcevents.attach() looks for: ALTER TRIGGER %s ON %s RENAME TO %s.",
+							 quote_identifier(trigger->tgname),
+							 qualified_name(rel), quote_identifier(name))));
+	}
+}
+
+/*
+ * The command is checked in full, also where check_function_bodies is off and
+ * CREATE TRIGGER makes what a dump had (trigger_check.c).
+ */
 static void
 create_trigger(Relation rel, const char *name, List *arguments)
 {
 	StringInfoData command;
 	ListCell   *cell;
+	int			nest;
 
 	initStringInfo(&command);
 	appendStringInfo(&command,
@@ -173,7 +205,26 @@ create_trigger(Relation rel, const char *name, List *arguments)
 		appendStringInfo(&command, "%s%s", cell == list_head(arguments) ? "" : ", ",
 						 quote_literal_cstr(lfirst(cell)));
 	appendStringInfoChar(&command, ')');
+	nest = NewGUCNestLevel();
+	(void) set_config_option("check_function_bodies", "on", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	hce_attach_execute(command.data, true);
+	AtEOXact_GUC(true, nest);
+}
+
+/*
+ * A trigger was replaced, which makes it fire on the origin only: let one
+ * that fired on a subscriber too (ENABLE ALWAYS, ENABLE REPLICA) go on doing
+ * so, with its clones.  ALTER TABLE refuses while we have the table open.
+ */
+static void
+restore_firing(const char *table, const char *name, char enabled)
+{
+	if (enabled != TRIGGER_FIRES_ALWAYS && enabled != TRIGGER_FIRES_ON_REPLICA)
+		return;
+	hce_attach_execute(psprintf("ALTER TABLE %s ENABLE %s TRIGGER %s", table,
+								enabled == TRIGGER_FIRES_ALWAYS ? "ALWAYS" : "REPLICA",
+								quote_identifier(name)), true);
 }
 
 /* Rows of a child table fire the child's triggers, not the parent's. */
@@ -200,7 +251,9 @@ hce_attach(PG_FUNCTION_ARGS)
 	HceSpecArgs *args;
 	char	  **strings;
 	char	   *name;
+	char	   *table;
 	const Trigger *trigger;
+	bool		same;
 	ListCell   *cell;
 	int			count = 0;
 
@@ -223,11 +276,32 @@ hce_attach(PG_FUNCTION_ARGS)
 	name = psprintf("%s%s", HCE_TRIGGER_PREFIX, args->resource);
 	trigger = hce_attach_find_trigger(rel, name);
 	check_name_is_free(rel, trigger);
+	if (trigger == NULL)
+		check_not_renamed(rel, name, args->resource);
 	report_children(rel);
-	if (trigger == NULL || !same_arguments(trigger, arguments))
+	table = qualified_name(rel);
+	same = trigger != NULL && same_arguments(trigger, arguments);
+	if (!same)
 		create_trigger(rel, name, arguments);
 	relation_close(rel, NoLock);
+	if (!same && trigger != NULL)
+		restore_firing(table, name, trigger->tgenabled);
 	PG_RETURN_ARRAYTYPE_P(hce_attach_array_of_list(hce_attach_event_types(args)));
+}
+
+/*
+ * Is it a trigger of this resource?  One whose arguments cannot be read is, if
+ * it has the name that attach() would give it.
+ */
+static bool
+is_of_resource(const Trigger *trigger, const char *resource)
+{
+	HceSpecArgs *args = hce_spec_args_try(trigger->tgnargs, trigger->tgargs,
+										  NULL);
+
+	return args != NULL ? strcmp(args->resource, resource) == 0 :
+		strcmp(trigger->tgname,
+			   psprintf("%s%s", HCE_TRIGGER_PREFIX, resource)) == 0;
 }
 
 /* The names of the table's emit() triggers for a resource, or all (NULL). */
@@ -243,9 +317,7 @@ triggers_of(Relation rel, const char *resource)
 
 		if (!hce_attach_is_ours(trigger))
 			continue;
-		if (resource == NULL ||
-			strcmp(hce_spec_args_parse(trigger->tgnargs, trigger->tgargs)->resource,
-				   resource) == 0)
+		if (resource == NULL || is_of_resource(trigger, resource))
 			result = lappend(result, pstrdup(trigger->tgname));
 	}
 	return result;
@@ -279,8 +351,7 @@ hce_detach(PG_FUNCTION_ARGS)
 	/* DROP TRIGGER refuses while we have the table open */
 	relation_close(rel, NoLock);
 	foreach(cell, names)
-		hce_attach_execute(psprintf("DROP TRIGGER %s ON %s",
-									quote_identifier(lfirst(cell)), table),
-						   false);
+		hce_ddl_detach(psprintf("DROP TRIGGER %s ON %s",
+								quote_identifier(lfirst(cell)), table));
 	PG_RETURN_INT32(list_length(names));
 }

@@ -21,6 +21,7 @@ extern Oid	hce_attach_emit_function(void);
 extern Oid	hce_attach_extension_owner(void);
 extern const Trigger *hce_attach_find_trigger(Relation rel, const char *name);
 extern bool hce_attach_is_ours(const Trigger *trigger);
+extern bool hce_attach_is_plain(const Trigger *trigger);
 extern List *hce_attach_list_of_array(ArrayType *array, const char *what);
 extern ArrayType *hce_attach_array_of_list(List *strings);
 extern void hce_attach_execute(const char *command, bool as_owner);

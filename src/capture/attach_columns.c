@@ -38,14 +38,18 @@ looks_secret(const char *name)
 	return false;
 }
 
+/* Does an element of "key" mean the column? */
 static bool
-contains(List *names, const char *name)
+is_key_column(Relation rel, List *key, AttrNumber attnum)
 {
 	ListCell   *cell;
 
-	foreach(cell, names)
+	foreach(cell, key)
 	{
-		if (strcmp(lfirst(cell), name) == 0)
+		char	   *published;
+
+		if (hce_spec_find_column(RelationGetDescr(rel), lfirst(cell),
+								 &published) == attnum)
 			return true;
 	}
 	return false;
@@ -72,7 +76,7 @@ expand_star(Relation rel, List *key, StringInfo withheld)
 	{
 		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
 
-		if (att->attisdropped || contains(key, NameStr(att->attname)))
+		if (att->attisdropped || is_key_column(rel, key, att->attnum))
 			continue;
 		if (looks_secret(NameStr(att->attname)))
 			append_name(withheld, NameStr(att->attname));
@@ -128,7 +132,7 @@ warn_of_secrets(Relation rel, List *elements)
 /*
  * The columns to publish, '*' expanded, with what there is to say about them.
  *
- * "key" has the names of the key's columns.
+ * "key" has the elements of the key's list.
  */
 List *
 hce_attach_columns(Relation rel, const char *resource, List *elements,

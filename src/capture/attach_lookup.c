@@ -12,10 +12,10 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -46,14 +46,23 @@ hce_attach_open_owned(Oid target)
 	return rel;
 }
 
-/* The oid of hcevents.emit(). */
+/*
+ * The oid of hcevents.emit(), InvalidOid if there is none.
+ *
+ * Not by LookupFuncName(), which wants USAGE on the schema: DDL on an attached
+ * table is not to fail for want of that.
+ */
 Oid
 hce_attach_emit_function(void)
 {
-	List	   *name = list_make2(makeString(pstrdup("hcevents")),
-								  makeString(pstrdup("emit")));
+	Oid			schema = get_namespace_oid("hcevents", true);
 
-	return LookupFuncName(name, 0, NULL, false);
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum("emit"),
+						   PointerGetDatum(buildoidvector(NULL, 0)),
+						   ObjectIdGetDatum(schema));
 }
 
 /* Is this a trigger that attach() or a user made for emit()? */
@@ -62,6 +71,19 @@ hce_attach_is_ours(const Trigger *trigger)
 {
 	return !trigger->tgisinternal && !trigger->tgisclone &&
 		hce_trigger_is_emit(trigger->tgfoid);
+}
+
+/*
+ * Does the trigger fire as one of attach() does?  Then the attach() call says
+ * all there is to say about it.
+ */
+bool
+hce_attach_is_plain(const Trigger *trigger)
+{
+	return trigger->tgtype == (TRIGGER_TYPE_ROW | TRIGGER_TYPE_INSERT |
+							   TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE) &&
+		trigger->tgqual == NULL && trigger->tgnattr == 0 &&
+		!OidIsValid(trigger->tgconstraint);
 }
 
 /*

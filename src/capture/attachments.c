@@ -76,34 +76,76 @@ transitions_text(const Trigger *trigger)
 	return NULL;
 }
 
-/* The attach() call, or the CREATE TRIGGER, that makes it again. */
+/*
+ * Whatever a trigger that is made anew needs besides: it fires on the origin
+ * only.
+ */
+static void
+append_firing(StringInfo out, const char *table, const Trigger *trigger)
+{
+	const char *verb;
+
+	switch (trigger->tgenabled)
+	{
+		case TRIGGER_FIRES_ALWAYS:
+			verb = "ENABLE ALWAYS";
+			break;
+		case TRIGGER_FIRES_ON_REPLICA:
+			verb = "ENABLE REPLICA";
+			break;
+		case TRIGGER_DISABLED:
+			verb = "DISABLE";
+			break;
+		default:
+			return;
+	}
+	appendStringInfo(out, "; ALTER TABLE %s %s TRIGGER %s", table, verb,
+					 quote_identifier(trigger->tgname));
+}
+
+/* The attach() call that makes it again. */
+static void
+append_attach(StringInfo out, const char *table, const Trigger *trigger,
+			  const HceSpecArgs *args)
+{
+	const char *transitions = transitions_text(trigger);
+
+	appendStringInfo(out, "SELECT hcevents.attach(%s, %s",
+					 quote_literal_cstr(table), quote_literal_cstr(args->resource));
+	if (args->columns != NIL)
+		appendStringInfo(out, ", %s", literal_of_list(args->columns));
+	append_action(out, "on_insert", args->on_insert, "created");
+	append_action(out, "on_update", args->on_update, "updated");
+	append_action(out, "on_delete", args->on_delete, "deleted");
+	if (transitions != NULL)
+		appendStringInfo(out, ", transitions => %s", quote_literal_cstr(transitions));
+	if (args->key != NIL)
+		appendStringInfo(out, ", key => %s", literal_of_list(args->key));
+	appendStringInfoChar(out, ')');
+}
+
+/*
+ * What makes it again: the attach() call, or the CREATE TRIGGER where that
+ * says more, and an ALTER TABLE where the trigger does not fire as usual.
+ * "args" is NULL where they cannot be read.
+ */
 static char *
 definition_of(Relation rel, const Trigger *trigger, const HceSpecArgs *args)
 {
 	StringInfoData out;
-	const char *transitions = transitions_text(trigger);
 	char	   *table;
 
-	if (args->always != NULL || trigger->tgqual != NULL ||
-		strcmp(trigger->tgname, psprintf("%s%s", HCE_TRIGGER_PREFIX, args->resource)) != 0)
-		return TextDatumGetCString(DirectFunctionCall1(pg_get_triggerdef,
-													   ObjectIdGetDatum(trigger->tgoid)));
-
+	initStringInfo(&out);
 	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 									   RelationGetRelationName(rel));
-	initStringInfo(&out);
-	appendStringInfo(&out, "SELECT hcevents.attach(%s, %s",
-					 quote_literal_cstr(table), quote_literal_cstr(args->resource));
-	if (args->columns != NIL)
-		appendStringInfo(&out, ", %s", literal_of_list(args->columns));
-	append_action(&out, "on_insert", args->on_insert, "created");
-	append_action(&out, "on_update", args->on_update, "updated");
-	append_action(&out, "on_delete", args->on_delete, "deleted");
-	if (transitions != NULL)
-		appendStringInfo(&out, ", transitions => %s", quote_literal_cstr(transitions));
-	if (args->key != NIL)
-		appendStringInfo(&out, ", key => %s", literal_of_list(args->key));
-	appendStringInfoChar(&out, ')');
+	if (args == NULL || args->always != NULL || !hce_attach_is_plain(trigger) ||
+		strcmp(trigger->tgname, psprintf("%s%s", HCE_TRIGGER_PREFIX, args->resource)) != 0)
+		appendStringInfoString(&out,
+							   TextDatumGetCString(DirectFunctionCall1(pg_get_triggerdef,
+																	   ObjectIdGetDatum(trigger->tgoid))));
+	else
+		append_attach(&out, table, trigger, args);
+	append_firing(&out, table, trigger);
 	return out.data;
 }
 
@@ -126,12 +168,30 @@ find_trigger(Relation rel, Oid oid)
 	return NULL;
 }
 
+/* A trigger whose arguments cannot be read: there is no telling what of. */
 static void
-fill_values(Relation rel, const Trigger *trigger, Datum *values, bool *nulls)
+fill_unreadable(Relation rel, const Trigger *trigger, Datum *values)
 {
-	HceSpecArgs *args = hce_spec_args_parse(trigger->tgnargs, trigger->tgargs);
-	HceSpec    *spec = hce_spec_build(rel, trigger, false);
+	values[0] = CStringGetTextDatum(HCE_UNREADABLE_RESOURCE);
+	values[1] = values[2] = values[3] = array_datum(NIL);
+	values[4] = BoolGetDatum(false);
+	values[5] = array_datum(NIL);
+	values[6] = CStringGetTextDatum(definition_of(rel, trigger, NULL));
+}
 
+static void
+fill_values(Relation rel, const Trigger *trigger, Datum *values)
+{
+	HceSpecArgs *args = hce_spec_args_try(trigger->tgnargs, trigger->tgargs,
+										  NULL);
+	HceSpec    *spec;
+
+	if (args == NULL)
+	{
+		fill_unreadable(rel, trigger, values);
+		return;
+	}
+	spec = hce_spec_build(rel, trigger, false);
 	values[0] = CStringGetTextDatum(args->resource);
 	values[1] = array_datum(hce_attach_event_types(args));
 	values[2] = array_datum(args->columns);
@@ -139,7 +199,6 @@ fill_values(Relation rel, const Trigger *trigger, Datum *values, bool *nulls)
 	values[4] = BoolGetDatum(spec->problem == NULL);
 	values[5] = array_datum(unpublished_columns(spec));
 	values[6] = CStringGetTextDatum(definition_of(rel, trigger, args));
-	memset(nulls, false, COLUMNS_OF_ATTACHMENT);
 	MemoryContextDelete(spec->context);
 }
 
@@ -164,7 +223,10 @@ hce_attachment(PG_FUNCTION_ARGS)
 		const Trigger *trigger = find_trigger(rel, PG_GETARG_OID(1));
 
 		if (trigger != NULL && hce_attach_is_ours(trigger))
-			fill_values(rel, trigger, values, nulls);
+		{
+			fill_values(rel, trigger, values);
+			memset(nulls, false, sizeof(nulls));
+		}
 		relation_close(rel, AccessShareLock);
 	}
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values,

@@ -27,8 +27,10 @@
 #include "access/xact.h"
 #include "access/xloginsert.h"
 #include "capture/capture.h"
+#include "capture/kept.h"
 #include "miscadmin.h"
 #include "replication/message.h"
+#include "settings.h"
 #include "utils/memutils.h"
 
 #define BUFFER_SIZE			(32 * 1024)
@@ -226,6 +228,34 @@ hce_buffer_begin(HceTemplate *skeleton, TimestampTz now)
 }
 
 /*
+ * Keep the event that was finished last, for captured_events().  Not inlined:
+ * its stack frame would cost every row.
+ */
+static pg_noinline void
+keep_event(void)
+{
+	const uint8 *pos = buffer->events.data + buffer->tag;
+	const uint8 *end = buffer->events.data + buffer->finished;
+	const uint8 *skeletons_end = buffer->skeletons.data + buffer->skeletons.used;
+	unsigned char id[HCE_UUID_SIZE];
+	HceJournalEvent event = {0};
+	HceSlice	skeleton = {0};
+	uint64		tag = 0;
+	uint64		delta = 0;
+
+	(void) hce_get_varint(&pos, end, &tag);
+	(void) hce_get_varint(&pos, end, &delta);
+	(void) hce_get_string(&pos, end, &event.body);
+	event.flags = (int) (tag & 3);
+	event.captured_at = buffer->base_time + hce_unzigzag(delta);
+	pos = buffer->skeletons.data + buffer->skeleton_at[tag >> 2];
+	(void) hce_get_string(&pos, skeletons_end, &skeleton);
+	hce_event_id_derive(buffer->seed, buffer->next_number - 1,
+						event.captured_at, id);
+	hce_kept_add(skeleton, &event, id);
+}
+
+/*
  * The event begun last is complete.
  *
  * The flags are the lowest bits of the tag, hence of its first byte.
@@ -241,6 +271,8 @@ hce_buffer_finish(int flags)
 	buffer->next_number++;
 	buffer->finished = buffer->events.used;
 
+	if (unlikely(hce_keep_captured))
+		keep_event();
 	if (buffer->finished > FLUSH_SIZE || write_through)
 		hce_buffer_flush();
 }

@@ -47,11 +47,14 @@ extern void hce_capture_init(void);
 extern uint64 hce_capture_transaction(void);
 extern void hce_capture_warn_unloaded(void);
 
+/* preview.c */
+extern Datum hce_capture_text(const char *data, Size len);
+
 /* trigger_check.c */
 extern void hce_trigger_check_init(void);
-
-/* attachment_log.c */
-extern void hce_attachment_log_init(void);
 extern bool hce_trigger_is_emit(Oid function);
+
+/* ddl.c */
+extern void hce_ddl_init(void);
 
 #endif							/* HCE_CAPTURE_H */

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "capture/kept.h"
 #include "capture/spec.h"
 #include "stats/shared.h"
 
@@ -53,6 +54,7 @@ static void
 forget_transaction(void)
 {
 	hce_buffer_reset();
+	hce_kept_forget();
 	hce_moved_forget();
 	hce_spec_end_transaction();
 	transactions++;
@@ -100,12 +102,16 @@ end_subtransaction(SubXactEvent event, SubTransactionId subid,
 		hce_guard_forbidden = false;
 	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
 		hce_buffer_commit_sub(subid, parent);
+		hce_kept_commit_sub(subid, parent);
+	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		hce_guard_forbidden = false;
 		hce_moved_abort_sub(subid);
 		hce_buffer_abort_sub(subid);
+		hce_kept_abort_sub(subid);
 	}
 }
 
@@ -116,5 +122,5 @@ hce_capture_init(void)
 	RegisterXactCallback(end_transaction, NULL);
 	RegisterSubXactCallback(end_subtransaction, NULL);
 	hce_trigger_check_init();
-	hce_attachment_log_init();
+	hce_ddl_init();
 }

@@ -31,8 +31,6 @@ typedef struct GuardedCall
 	const char *column;			/* what is being rendered */
 } GuardedCall;
 
-typedef void (*GuardedFunction) (GuardedCall *call);
-
 /*
  * Set while a sub-transaction ends, when none can begin: then nothing of a
  * user is called, and the event becomes a capture failure.
@@ -49,24 +47,18 @@ must_propagate(int sqlerrcode)
 }
 
 /*
- * Run "function" in a sub-transaction; false if it failed.
+ * Run "function" in a sub-transaction, in the current memory context; its
+ * error, or NULL if there was none.
  *
- * The error's message may hold values of the row, so only its SQLSTATE goes
- * into "fault".
+ * What ends the statement or the session is raised again.
  */
-static bool
-run_guarded(GuardedFunction function, GuardedCall *call, HceFault *fault)
+ErrorData *
+hce_guard_call(void (*function) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 
-	if (hce_guard_forbidden)
-	{
-		fault->reason = "encoder_error";
-		fault->error = psprintf("column values of user-defined types cannot be rendered while a savepoint is released");
-		return false;
-	}
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -76,7 +68,7 @@ run_guarded(GuardedFunction function, GuardedCall *call, HceFault *fault)
 		/* a row held until the commit is rendered without a snapshot */
 		if (push)
 			PushActiveSnapshot(GetTransactionSnapshot());
-		function(call);
+		function(arg);
 		if (push)
 			PopActiveSnapshot();
 		ReleaseCurrentSubTransaction();
@@ -92,10 +84,31 @@ run_guarded(GuardedFunction function, GuardedCall *call, HceFault *fault)
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 
+	if (error != NULL && must_propagate(error->sqlerrcode))
+		ReThrowError(error);
+	return error;
+}
+
+/*
+ * Run "function" in a sub-transaction; false if it failed.
+ *
+ * The error's message may hold values of the row, so only its SQLSTATE goes
+ * into "fault".
+ */
+static bool
+run_guarded(void (*function) (void *arg), GuardedCall *call, HceFault *fault)
+{
+	ErrorData  *error;
+
+	if (hce_guard_forbidden)
+	{
+		fault->reason = "encoder_error";
+		fault->error = psprintf("column values of user-defined types cannot be rendered while a savepoint is released");
+		return false;
+	}
+	error = hce_guard_call(function, call);
 	if (error == NULL)
 		return true;
-	if (must_propagate(error->sqlerrcode))
-		ReThrowError(error);
 	fault->reason = "encoder_error";
 	fault->error = psprintf("rendering column \"%s\" failed with SQLSTATE %s",
 							call->column, unpack_sql_state(error->sqlerrcode));
@@ -123,8 +136,9 @@ prepare_column(GuardedCall *call, const HceColumn *column, HceSlice *slice)
 }
 
 static void
-prepare_columns(GuardedCall *call)
+prepare_columns(void *arg)
 {
+	GuardedCall *call = arg;
 	HceSpec    *spec = call->spec;
 
 	for (int i = 0; i < spec->nkeys; i++)
@@ -151,8 +165,10 @@ hce_guard_prepare(HceSpec *spec, HceRow row, HceSlice *prepared,
 }
 
 static void
-choose_update(GuardedCall *call)
+choose_update(void *arg)
 {
+	GuardedCall *call = arg;
+
 	call->column = call->spec->transitions[0].column.name;
 	call->action = hce_transition_choose(call->spec, call->old_row, call->row);
 }
@@ -171,4 +187,40 @@ hce_guard_choose_update(HceSpec *spec, HceRow old_row, HceRow new_row,
 		return false;
 	*action = call.action;
 	return true;
+}
+
+typedef struct ParseCall
+{
+	int			nargs;
+	char	  **args;
+	HceSpecArgs *result;
+} ParseCall;
+
+static void
+parse_guarded(void *arg)
+{
+	ParseCall  *call = arg;
+
+	call->result = hce_spec_args_parse(call->nargs, call->args);
+}
+
+/*
+ * hce_spec_args_parse() for arguments that nobody may have checked: they were
+ * written while the library was not loaded, or by another version of it.
+ *
+ * NULL where they make no sense; "problem", if given, is set to why.  The
+ * parsers of literals raise errors, so this takes a sub-transaction, which a
+ * parallel worker cannot have.
+ */
+HceSpecArgs *
+hce_spec_args_try(int nargs, char **args, char **problem)
+{
+	ParseCall	call = {nargs, args, NULL};
+	ErrorData  *error = hce_guard_call(parse_guarded, &call);
+
+	if (error == NULL)
+		return call.result;
+	if (problem != NULL)
+		*problem = error->message;
+	return NULL;
 }

@@ -278,6 +278,24 @@ hce_moved_release_all(void)
 		i = release(i);
 }
 
+/*
+ * Somebody asks for what was captured (captured_events.c): rows that were held
+ * by statements which are over are deletes.
+ */
+void
+hce_moved_release_done(void)
+{
+	int			depth = trigger_depth();
+
+	for (int i = 0; i < list_length(held_rows);)
+	{
+		if (((HeldRow *) list_nth(held_rows, i))->depth <= depth)
+			i++;
+		else
+			i = release(i);
+	}
+}
+
 /* The transaction has ended; its memory goes by itself. */
 void
 hce_moved_forget(void)

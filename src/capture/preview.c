@@ -33,8 +33,8 @@ typedef struct Preview
 } Preview;
 
 /* Text of the journal in the database's encoding. */
-static Datum
-server_text(const char *data, Size len)
+Datum
+hce_capture_text(const char *data, Size len)
 {
 	char	   *converted = pg_any_to_server(pnstrdup(data, len), (int) len, PG_UTF8);
 
@@ -99,8 +99,8 @@ add_event(Preview *preview, const HceSkeleton *skeleton,
 	values[0] = CStringGetTextDatum(preview->action->event_type);
 	nulls[1] = parts.key.data == NULL;
 	values[1] = nulls[1] ? (Datum) 0 :
-		server_text(parts.key.data, parts.key.len);
-	values[2] = server_text(envelope, end - envelope);
+		hce_capture_text(parts.key.data, parts.key.len);
+	values[2] = hce_capture_text(envelope, end - envelope);
 	tuplestore_putvalues(preview->result->setResult, preview->result->setDesc,
 						 values, nulls);
 }

@@ -100,7 +100,7 @@ append_composed_id(HceSpec *spec, HceRow row, const HceSlice *prepared,
 
 		hce_bytes_append_char(out, i == 0 ? '{' : ',');
 		start = out->used;
-		hce_json_append_string(out, key->name, strlen(key->name));
+		hce_json_append_string(out, key->published, strlen(key->published));
 		if (hce_utf8_needs_work() && !hce_utf8_convert_tail(out, start))
 		{
 			out->used = start;

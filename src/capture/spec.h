@@ -122,8 +122,12 @@ typedef struct HceRow
 #define HCE_TRIGGER_PREFIX		"hcevents_"
 #define HCE_MAX_RESOURCE		(NAMEDATALEN - 1 - (int) sizeof(HCE_TRIGGER_PREFIX) + 1)
 
+/* What stands for the resource of a trigger whose arguments make no sense. */
+#define HCE_UNREADABLE_RESOURCE	"?"
+
 /* spec_args.c */
 extern HceSpecArgs *hce_spec_args_parse(int nargs, char **args);
+extern HceSpecArgs *hce_spec_args_try(int nargs, char **args, char **problem);
 extern List *hce_spec_args_list(const char *text);
 extern char *hce_spec_args_event_type(const HceSpecArgs *args,
 									  const char *action);
@@ -137,8 +141,10 @@ extern List *hce_spec_args_transitions(const char *json);
 /* spec_build.c */
 extern HceSpec *hce_spec_build(Relation rel, const Trigger *trigger,
 							   bool strict);
+extern AttrNumber hce_spec_column_number(TupleDesc tupdesc, const char *name);
 extern AttrNumber hce_spec_find_column(TupleDesc tupdesc, const char *element,
 									   char **published);
+extern const char *hce_spec_published_twice(const HceSpec *spec);
 extern List *hce_spec_primary_key(Relation rel);
 extern Oid	hce_spec_topmost_trigger(Oid trigger, Oid *relation);
 
@@ -175,6 +181,7 @@ extern void hce_template_prepare(HceSpec *spec, const HceAction *action,
 
 /* guard.c */
 extern bool hce_guard_forbidden;
+extern ErrorData *hce_guard_call(void (*function) (void *arg), void *arg);
 extern bool hce_guard_prepare(HceSpec *spec, HceRow row, HceSlice *prepared,
 							  HceFault *fault);
 extern bool hce_guard_choose_update(HceSpec *spec, HceRow old_row,
@@ -199,6 +206,7 @@ extern void hce_moved_release_sub(SubTransactionId subid,
 								  SubTransactionId parent);
 extern void hce_moved_abort_sub(SubTransactionId subid);
 extern void hce_moved_release_all(void);
+extern void hce_moved_release_done(void);
 extern void hce_moved_forget(void);
 
 #endif							/* HCE_SPEC_H */

@@ -53,9 +53,9 @@ report_problem(Builder *builder, int sqlerrcode, char *problem,
 	builder->spec->problem = problem;
 }
 
-/* The number of a column that is not dropped, by its name. */
-static AttrNumber
-column_number(TupleDesc tupdesc, const char *name)
+/* The number of a column by its name; InvalidAttrNumber if there is none. */
+AttrNumber
+hce_spec_column_number(TupleDesc tupdesc, const char *name)
 {
 	for (int i = 0; i < tupdesc->natts; i++)
 	{
@@ -71,20 +71,26 @@ column_number(TupleDesc tupdesc, const char *name)
  * Find the column that an element of a column list means.
  *
  * An element that is the name of a column is that column; else it is
- * published:column, split at the first colon.  Returns InvalidAttrNumber if
- * there is none.  "published" is set in the current memory context.
+ * published:column, split at the first colon behind which the name of a
+ * column stands (a published name may hold colons too: that of a renamed
+ * column "a:b").  Returns InvalidAttrNumber if there is none.  "published" is
+ * set in the current memory context.
  */
 AttrNumber
 hce_spec_find_column(TupleDesc tupdesc, const char *element, char **published)
 {
-	const char *colon = strchr(element, ':');
-	AttrNumber	number = column_number(tupdesc, element);
+	AttrNumber	number = hce_spec_column_number(tupdesc, element);
+	const char *colon = element;
 
 	if (number != InvalidAttrNumber)
 		*published = pstrdup(element);
-	else if (colon != NULL &&
-			 (number = column_number(tupdesc, colon + 1)) != InvalidAttrNumber)
-		*published = pnstrdup(element, colon - element);
+	while (number == InvalidAttrNumber && (colon = strchr(colon, ':')) != NULL)
+	{
+		number = hce_spec_column_number(tupdesc, colon + 1);
+		if (number != InvalidAttrNumber)
+			*published = pnstrdup(element, colon - element);
+		colon++;
+	}
 	return number;
 }
 
@@ -211,26 +217,37 @@ init_keys(Builder *builder)
 	builder->spec->keys = init_columns(builder, key, &builder->spec->nkeys);
 }
 
-/* Two members of one name would be one too many for a JSON object. */
-static void
-check_published_names(Builder *builder)
+/* "id" is the name of the member that is there besides; NULL if none is. */
+static const char *
+name_given_twice(const HceColumn *columns, int count, const char *id)
 {
-	HceSpec    *spec = builder->spec;
-	char	   *id = psprintf("%s_id", spec->resource);
-
-	for (int i = 0; i < spec->ncolumns; i++)
+	for (int i = 0; i < count; i++)
 	{
-		const char *name = spec->columns[i].published;
-		bool		duplicate = strcmp(name, id) == 0;
+		const char *name = columns[i].published;
 
+		if (id != NULL && strcmp(name, id) == 0)
+			return name;
 		for (int j = 0; j < i; j++)
-			duplicate |= strcmp(name, spec->columns[j].published) == 0;
-		if (duplicate)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("\"%s\" would be published twice", name),
-					 errhint("Give one of them another name: \"published_name:column\".")));
+		{
+			if (strcmp(name, columns[j].published) == 0)
+				return name;
+		}
 	}
+	return NULL;
+}
+
+/*
+ * A name that two columns are published by, which is one too many for a JSON
+ * object; NULL if there is none.
+ */
+const char *
+hce_spec_published_twice(const HceSpec *spec)
+{
+	const char *result = name_given_twice(spec->columns, spec->ncolumns,
+										  psprintf("%s_id", spec->resource));
+
+	return result != NULL ? result :
+		name_given_twice(spec->keys, spec->nkeys, NULL);
 }
 
 static HceAction *
@@ -358,8 +375,6 @@ hce_spec_build(Relation rel, const Trigger *trigger, bool strict)
 	init_actions(&builder);
 	init_keys(&builder);
 	spec->columns = init_columns(&builder, args->columns, &spec->ncolumns);
-	if (strict)
-		check_published_names(&builder);
 	init_transitions(&builder);
 	MemoryContextSwitchTo(old);
 	return spec;

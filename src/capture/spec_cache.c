@@ -33,7 +33,7 @@ static HceSpec *last_used = NULL;
 /* Specs that were replaced in this transaction, in TopMemoryContext. */
 static List *replaced = NIL;
 
-/* Is any spec in the cache invalid? */
+/* Does the cache hold a spec that is not to outlast the transaction? */
 static bool any_invalid = false;
 
 /* Mark the specs that depend on a relation; InvalidOid = all. */
@@ -123,6 +123,7 @@ hce_spec_get(Relation rel, const Trigger *trigger)
 		spec = hce_spec_build(rel, trigger, false);
 		MemoryContextSetParent(spec->context, TopMemoryContext);
 		spec->valid = true;
+		any_invalid |= spec->problem != NULL;
 		entry = hash_search(cache, &trigger->tgoid, HASH_ENTER, &found);
 		entry->spec = spec;
 	}
@@ -130,7 +131,10 @@ hce_spec_get(Relation rel, const Trigger *trigger)
 	return last_used;
 }
 
-/* Free the invalid specs in the cache, such as a dropped trigger's. */
+/*
+ * Free the invalid specs in the cache, such as a dropped trigger's, and those
+ * with a problem, which the next transaction shall find out for itself.
+ */
 static void
 sweep(void)
 {
@@ -140,7 +144,8 @@ sweep(void)
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
-		if (entry->spec != NULL && entry->spec->valid)
+		if (entry->spec != NULL && entry->spec->valid &&
+			entry->spec->problem == NULL)
 			continue;
 		if (entry->spec != NULL)
 			MemoryContextDelete(entry->spec->context);

@@ -4,6 +4,12 @@
  *		Wrong arguments of emit() fail at CREATE TRIGGER, not at the first
  *		write.
  *
+ * A restore of a dump is the exception.  It makes what was there, valid or
+ * not, and with several jobs it may make a trigger before the primary key that
+ * the trigger needs; failing would lose the attachment.  A restore is a session
+ * with check_function_bodies = off, which pg_dump writes into every dump; attach()
+ * is as strict there as anywhere.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,6 +23,7 @@
 #include "catalog/pg_trigger.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -61,6 +68,19 @@ check_type(const Trigger *trigger)
 				 errhint("Create the trigger with AFTER INSERT OR UPDATE OR DELETE ... FOR EACH ROW.")));
 }
 
+/* "level" is ERROR, or WARNING where a restore makes what was there. */
+static void
+check_names(const HceSpec *spec, int level)
+{
+	const char *name = hce_spec_published_twice(spec);
+
+	if (name != NULL)
+		ereport(level,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("\"%s\" would be published twice", name),
+				 errhint("Give one of them another name: \"published_name:column\".")));
+}
+
 /* Build the new trigger's spec, for the errors that this raises. */
 static void
 check_trigger(const CreateTrigStmt *stmt)
@@ -82,7 +102,14 @@ check_trigger(const CreateTrigStmt *stmt)
 			!hce_trigger_is_emit(trigger->tgfoid))
 			continue;
 		check_type(trigger);
-		spec = hce_spec_build(rel, trigger, true);
+		spec = hce_spec_build(rel, trigger, check_function_bodies);
+		check_names(spec, check_function_bodies ? ERROR : WARNING);
+		if (spec->problem != NULL)
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("events of \"%s\" cannot be captured as it is: %s",
+							spec->resource, spec->problem),
+					 errhint("hcevents.check() tells whether it is still so when the restore has ended.")));
 		MemoryContextDelete(spec->context);
 		break;
 	}
@@ -95,6 +122,10 @@ check_utility(PlannedStmt *pstmt, const char *queryString,
 			  ParamListInfo params, QueryEnvironment *queryEnv,
 			  DestReceiver *dest, QueryCompletion *qc)
 {
+	/* what a ROLLBACK ran from may be freed behind it */
+	const CreateTrigStmt *create = IsA(pstmt->utilityStmt, CreateTrigStmt) ?
+		(const CreateTrigStmt *) pstmt->utilityStmt : NULL;
+
 	if (next_ProcessUtility)
 		next_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
 							queryEnv, dest, qc);
@@ -102,8 +133,8 @@ check_utility(PlannedStmt *pstmt, const char *queryString,
 		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context,
 								params, queryEnv, dest, qc);
 
-	if (IsA(pstmt->utilityStmt, CreateTrigStmt))
-		check_trigger((const CreateTrigStmt *) pstmt->utilityStmt);
+	if (create != NULL)
+		check_trigger(create);
 }
 
 void

@@ -77,11 +77,78 @@ hce_json_append_string(HceBytes *out, const char *str, Size len)
 	out->used = to - out->data;
 }
 
+/* The four hex digits behind "\u"; -1 if they are cut short. */
+static int
+unicode_escape(const char *digits, Size len)
+{
+	char		code[5];
+
+	if (len < 4)
+		return -1;
+	memcpy(code, digits, 4);
+	code[4] = '\0';
+	return (int) strtol(code, NULL, 16);
+}
+
+/* A code point in UTF-8: at most four bytes. */
+static char *
+put_utf8(char *to, int c)
+{
+	if (c < 0x80)
+		*to++ = (char) c;
+	else
+	{
+		if (c < 0x800)
+			*to++ = (char) (0xc0 | c >> 6);
+		else
+		{
+			if (c < 0x10000)
+				*to++ = (char) (0xe0 | c >> 12);
+			else
+			{
+				*to++ = (char) (0xf0 | c >> 18);
+				*to++ = (char) (0x80 | (c >> 12 & 0x3f));
+			}
+			*to++ = (char) (0x80 | (c >> 6 & 0x3f));
+		}
+		*to++ = (char) (0x80 | (c & 0x3f));
+	}
+	return to;
+}
+
 /*
- * Undo hce_json_append_string(): "json" is the string between its quotes.
+ * Undo one "\uXXXX", or two that are a surrogate pair; half a pair becomes
+ * U+FFFD.  "json" is behind the first "\u".  Returns how many bytes of it
+ * were used.
+ */
+static Size
+unescape_unicode(char **to, const char *json, Size len)
+{
+	int			c = unicode_escape(json, len);
+	int			low;
+	Size		used = 4;
+
+	if (c < 0)
+		return len;
+	if (c >= 0xd800 && c <= 0xdbff && len >= 10 &&
+		json[4] == '\\' && json[5] == 'u' &&
+		(low = unicode_escape(json + 6, len - 6)) >= 0xdc00 && low <= 0xdfff)
+	{
+		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
+		used = 10;
+	}
+	else if (c >= 0xd800 && c <= 0xdfff)
+		c = 0xfffd;
+	*to = put_utf8(*to, c);
+	return used;
+}
+
+/*
+ * The text of a JSON string in UTF-8: "json" is what is between its quotes.
  *
- * Writes at most "len" bytes and returns how many.  Knows only the escapes
- * that put_escaped() writes.
+ * Writes at most "len" bytes and returns how many.  Knows all the escapes of
+ * JSON: a string may have been written by hce_json_append_string(), or be the
+ * value of a column of type json.
  */
 Size
 hce_json_unescape(char *out, const char *json, Size len)
@@ -114,13 +181,7 @@ hce_json_unescape(char *out, const char *json, Size len)
 				*to++ = '\r';
 				break;
 			case 'u':
-				if (i + 4 < len)
-				{
-					char		code[3] = {json[i + 3], json[i + 4], '\0'};
-
-					*to++ = (char) strtol(code, NULL, 16);
-				}
-				i += 4;
+				i += unescape_unicode(&to, json + i + 1, len - i - 1);
 				break;
 			default:
 				*to++ = json[i];

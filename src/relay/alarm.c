@@ -216,3 +216,31 @@ hce_alarm_forget(int number)
 {
 	memset(&alarms[number], 0, sizeof(Alarm));
 }
+
+/*
+ * A database is excluded from now on (hcevents.excluded_databases): not by
+ * chance, so this is said once.  "delivered": it had a slot.
+ */
+void
+hce_alarm_excluded(const HceDatabase *db, bool delivered)
+{
+	char	   *name;
+	int64		waiting = db->pending + db->parked;
+
+	StartTransactionCommand();
+	name = get_database_name(db->dboid);
+	if (name == NULL)
+		;						/* dropped just now */
+	else if (delivered)
+		ereport(WARNING,
+				errmsg("database \"%s\" is excluded by hcevents.excluded_databases: its relay and its replication slot are gone",
+					   name),
+				waiting == 0 ? 0 : errdetail("%lld events that were captured are not delivered.",
+											 (long long) waiting),
+				errhint("If the database is excluded no more, its relay goes on where it was; what of the WAL is gone by then is recorded in hcevents.gaps."));
+	else
+		ereport(LOG,
+				errmsg("database \"%s\" is excluded by hcevents.excluded_databases: no relay runs for it",
+					   name));
+	CommitTransactionCommand();
+}

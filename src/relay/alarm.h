@@ -8,6 +8,8 @@
 #ifndef HCE_ALARM_H
 #define HCE_ALARM_H
 
+#include "stats/shared.h"
+
 /* Why no relay runs. */
 typedef enum HceNoRelay
 {
@@ -24,5 +26,6 @@ extern void hce_alarm_raise(int number, HceNoRelay reason);
 extern HceNoRelay hce_alarm_reason(int number);
 extern void hce_alarm_clear(int number);
 extern void hce_alarm_forget(int number);
+extern void hce_alarm_excluded(const HceDatabase *db, bool delivered);
 
 #endif							/* HCE_ALARM_H */

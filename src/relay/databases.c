@@ -44,6 +44,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "excluded.h"
 #include "relay/by_hand.h"
 #include "relay/databases.h"
 #include "stats/shared.h"
@@ -67,11 +68,12 @@ static void
 check_label(const ObjectAddress *object, const char *label)
 {
 	if (object->classId != DatabaseRelationId ||
-		(label != NULL && strcmp(label, HCE_LABEL_ON) != 0))
+		(label != NULL && strcmp(label, HCE_LABEL_ON) != 0 &&
+		 strcmp(label, HCE_LABEL_TEST) != 0))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the only security label of the provider \"%s\" is \"%s\", on a database",
-					   HCE_LABEL_PROVIDER, HCE_LABEL_ON));
+				errmsg("the only security labels of the provider \"%s\" are \"%s\" and \"%s\", on a database",
+					   HCE_LABEL_PROVIDER, HCE_LABEL_ON, HCE_LABEL_TEST));
 	if (!creating_extension && !superuser())
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -291,7 +293,7 @@ before_utility(Node *statement)
 
 /*
  * A database made of one with our label gets one too, in the transaction that
- * makes it: its relay then says that it is a copy.
+ * makes it: its relay, if it is not excluded, then says that it is a copy.
  */
 static void
 label_copy(const CreatedbStmt *statement)
@@ -311,7 +313,9 @@ label_copy(const CreatedbStmt *statement)
 	if (label == NULL || !OidIsValid(copy))
 		return;
 	ObjectAddressSet(object, DatabaseRelationId, copy);
-	SetSecurityLabel(&object, HCE_LABEL_PROVIDER, HCE_LABEL_ON);
+	SetSecurityLabel(&object, HCE_LABEL_PROVIDER,
+					 hce_excluded_database(statement->dbname, true) ?
+					 HCE_LABEL_TEST : HCE_LABEL_ON);
 	note_change();
 }
 
@@ -347,6 +351,24 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		hce_shared_wake_launcher();
 		hce_by_hand_commit_prepared();
 	}
+}
+
+/*
+ * A relay runs for this database: whatever was so when it was made, it is not
+ * a database for tests.  In a transaction of its own.
+ */
+void
+hce_database_label_on(void)
+{
+	ObjectAddress database;
+	char	   *label;
+
+	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
+	StartTransactionCommand();
+	label = GetSecurityLabel(&database, HCE_LABEL_PROVIDER);
+	if (label != NULL && strcmp(label, HCE_LABEL_TEST) == 0)
+		SetSecurityLabel(&database, HCE_LABEL_PROVIDER, HCE_LABEL_ON);
+	CommitTransactionCommand();
 }
 
 /* DROP EXTENSION: undo what install() did, and say what is lost by it. */
@@ -385,29 +407,10 @@ object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 		extension_dropped();
 }
 
-/*
- * hcevents.install(): called by CREATE EXTENSION only.
- *
- * Errors: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when the library is not
- * preloaded or no slot can exist.  Labels the database and makes the position
- * row; both vanish with a rollback.
- */
-PG_FUNCTION_INFO_V1(hcevents_install);
-
-Datum
-hcevents_install(PG_FUNCTION_ARGS)
+/* What a relay will need of the server. */
+static void
+check_server(void)
 {
-	ObjectAddress database;
-
-	if (!creating_extension)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("hcevents.install() is called by CREATE EXTENSION only"));
-	if (hce_shared == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("hcevents must be loaded when the server starts"),
-				errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'hcevents' (after a comma if there are others)."));
 	if (!XLogIsNeeded())
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -422,9 +425,43 @@ hcevents_install(PG_FUNCTION_ARGS)
 		ereport(NOTICE,
 				errmsg("WAL kept for a relay that cannot run is not bounded: max_slot_wal_keep_size is -1"),
 				errhint("Set max_slot_wal_keep_size to what pg_wal has room for. While a relay runs, hcevents.max_retained_wal bounds what it keeps."));
+}
+
+/*
+ * hcevents.install(): called by CREATE EXTENSION only.
+ *
+ * Errors: ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when the library is not
+ * preloaded or, unless the database is excluded, no slot can exist.  Labels
+ * the database, which vanishes with a rollback.
+ */
+PG_FUNCTION_INFO_V1(hcevents_install);
+
+Datum
+hcevents_install(PG_FUNCTION_ARGS)
+{
+	ObjectAddress database;
+	bool		excluded;
+
+	if (!creating_extension)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("hcevents.install() is called by CREATE EXTENSION only"));
+	if (hce_shared == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("hcevents must be loaded when the server starts"),
+				errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'hcevents' (after a comma if there are others)."));
+	excluded = hce_excluded_database(get_database_name(MyDatabaseId), true);
+	if (!excluded)
+		check_server();
+	else						/* a NOTICE of CREATE EXTENSION nobody sees */
+		ereport(WARNING,
+				errmsg("events of this database are captured but not delivered: hcevents.excluded_databases matches its name"),
+				errhint("hcevents.captured_events() shows them to the transaction that captures them."));
 
 	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
-	SetSecurityLabel(&database, HCE_LABEL_PROVIDER, HCE_LABEL_ON);
+	SetSecurityLabel(&database, HCE_LABEL_PROVIDER,
+					 excluded ? HCE_LABEL_TEST : HCE_LABEL_ON);
 	note_change();
 	PG_RETURN_VOID();
 }

@@ -14,13 +14,14 @@
 
 #define HCE_LABEL_PROVIDER	"hcevents"
 #define HCE_LABEL_ON		"on"
+#define HCE_LABEL_TEST		"test"	/* excluded when it was made */
 
 extern void hce_databases_init(void);
+extern void hce_database_label_on(void);
 
 /* labels.c */
-extern List *hce_labelled_databases(void);
+extern void hce_labels_read(void);
 extern bool hce_database_allows_connections(Oid dboid);
-extern void hce_drop_orphan_slots(List *labelled);
 extern void hce_forget_database(HceDatabase *db);
 
 #endif							/* HCE_DATABASES_H */

@@ -19,10 +19,13 @@
 #include "catalog/pg_shseclabel.h"
 #include "replication/slot.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "excluded.h"
 #include "relay/alarm.h"
 #include "relay/databases.h"
 #include "relay/slot.h"
@@ -45,12 +48,69 @@ hce_database_allows_connections(Oid dboid)
 	return allows;
 }
 
-/* The databases that carry our label, a list of oids in the caller's memory. */
-List *
-hce_labelled_databases(void)
+/* A database that carries our label. */
+typedef struct Labelled
+{
+	Oid			dboid;
+	bool		excluded;		/* by hcevents.excluded_databases */
+} Labelled;
+
+/*
+ * Whether hcevents.excluded_databases matches a database's name.  Reads the
+ * table, not the cache: we are woken by ALTER DATABASE ... RENAME at its
+ * commit, a moment before the server tells all caches of it.
+ */
+static bool
+is_excluded(Oid dboid, bool made_excluded)
+{
+	Relation	databases = table_open(DatabaseRelationId, AccessShareLock);
+	bool		excluded = false;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(dboid));
+	/* without a database's catalogs the index may not be at hand */
+	scan = systable_beginscan(databases, DatabaseOidIndexId,
+							  criticalSharedRelcachesBuilt, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		excluded = hce_excluded_database(NameStr(((Form_pg_database) GETSTRUCT(tuple))->datname),
+										 made_excluded);
+	systable_endscan(scan);
+	table_close(databases, AccessShareLock);
+	return excluded;
+}
+
+/* What a label says; NULL for one that is not ours.  In a transaction. */
+static Labelled *
+parse_label(HeapTuple tuple, TupleDesc desc, MemoryContext context)
+{
+	Form_pg_shseclabel form = (Form_pg_shseclabel) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
+										desc, &isnull);
+	Datum		label;
+	Labelled   *made;
+
+	if (form->classoid != DatabaseRelationId || isnull ||
+		strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0)
+		return NULL;
+	label = heap_getattr(tuple, Anum_pg_shseclabel_label, desc, &isnull);
+	made = MemoryContextAlloc(context, sizeof(Labelled));
+	made->dboid = form->objoid;
+	made->excluded = is_excluded(made->dboid, !isnull &&
+								 strcmp(TextDatumGetCString(label), HCE_LABEL_TEST) == 0);
+	return made;
+}
+
+/* The databases that carry our label, in the caller's memory. */
+static List *
+labelled_databases(void)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	List	   *oids = NIL;
+	List	   *found = NIL;
 	Relation	labels;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -61,23 +121,32 @@ hce_labelled_databases(void)
 	scan = systable_beginscan(labels, InvalidOid, false, NULL, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Form_pg_shseclabel label = (Form_pg_shseclabel) GETSTRUCT(tuple);
-		bool		isnull;
-		Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
-											RelationGetDescr(labels), &isnull);
+		Labelled   *labelled = parse_label(tuple, RelationGetDescr(labels), caller);
 
-		if (label->classoid != DatabaseRelationId || isnull ||
-			strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0)
+		if (labelled == NULL)
 			continue;
 		MemoryContextSwitchTo(caller);
-		oids = lappend_oid(oids, label->objoid);
+		found = lappend(found, labelled);
 		MemoryContextSwitchTo(CurTransactionContext);
 	}
 	systable_endscan(scan);
 	table_close(labels, AccessShareLock);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(caller);
-	return oids;
+	return found;
+}
+
+static Labelled *
+find_labelled(List *labelled, Oid dboid)
+{
+	ListCell   *cell;
+
+	foreach(cell, labelled)
+	{
+		if (((Labelled *) lfirst(cell))->dboid == dboid)
+			return lfirst(cell);
+	}
+	return NULL;
 }
 
 /*
@@ -86,8 +155,8 @@ hce_labelled_databases(void)
  * the labels are those of what is replayed, and so is all that could need
  * WAL.
  */
-void
-hce_drop_orphan_slots(List *labelled)
+static void
+drop_orphan_slots(List *labelled)
 {
 	int			capacity = max_replication_slots;
 	Oid		   *dboids = palloc(Max(capacity, 1) * sizeof(Oid));
@@ -100,13 +169,81 @@ hce_drop_orphan_slots(List *labelled)
 		LWLockAcquire(hce_shared->lock, LW_SHARED);
 		known = hce_shared_find(dboids[i]) != NULL;
 		LWLockRelease(hce_shared->lock);
-		if (!known && !list_member_oid(labelled, dboids[i]) &&
+		if (!known && find_labelled(labelled, dboids[i]) == NULL &&
 			hce_slot_drop_orphan(dboids[i]))
 			ereport(LOG,
 					errmsg("dropped the replication slot of database %u, which has hcevents no more",
 						   dboids[i]));
 	}
 	pfree(dboids);
+}
+
+/* Places in shared memory for new ones; returns one that found none. */
+static Oid
+add_places(List *labelled)
+{
+	Oid			left_out = InvalidOid;
+	ListCell   *cell;
+
+	foreach(cell, labelled)
+	{
+		Oid			dboid = ((Labelled *) lfirst(cell))->dboid;
+		HceDatabase *db = hce_shared_find_or_add(dboid);
+
+		if (db == NULL)
+			left_out = dboid;
+		else if (!db->wanted)
+			db->next_start = 0;
+	}
+	return left_out;
+}
+
+/* Bring a place in line with its label. */
+static void
+update_place(HceDatabase *db, const Labelled *labelled)
+{
+	bool		excluded = labelled != NULL && labelled->excluded;
+
+	if (db->excluded && !excluded)
+		db->next_start = 0;
+	db->wanted = labelled != NULL;
+	db->excluded = excluded;
+	db->check_requested = true;
+	if (db->relay_latch != NULL)
+		SetLatch(db->relay_latch);
+}
+
+/*
+ * Bring shared memory in line with the labels, drop what they leave without
+ * an owner, and make each relay look whether its settings or its extension
+ * changed.
+ */
+void
+hce_labels_read(void)
+{
+	static bool full = false;
+	List	   *labelled = labelled_databases();
+	Oid			left_out;
+
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	left_out = add_places(labelled);
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
+	{
+		HceDatabase *db = &hce_shared->databases[i];
+
+		if (OidIsValid(db->dboid))
+			update_place(db, find_labelled(labelled, db->dboid));
+	}
+	LWLockRelease(hce_shared->lock);
+	if (OidIsValid(left_out) && !full)
+		ereport(WARNING,
+				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("no relay runs for database %u: hcevents serves at most %d databases",
+					   left_out, HCE_MAX_DATABASES),
+				errhint("Drop the extension in databases that do not need it."));
+	full = OidIsValid(left_out);
+	drop_orphan_slots(labelled);
+	list_free_deep(labelled);
 }
 
 /* A place in shared memory of a database that needs none any more. */

@@ -6,9 +6,10 @@
  * Learns which databases have the extension from their labels (labels.c),
  * starts a relay for each, starts it again when it ends, at once when it
  * wanted to be and with a growing delay after an error, and drops the slots
- * of databases that have the extension no more.  Where it can start none it
- * raises an alarm (alarm.c).  It is connected to no database and holds no
- * transaction while it waits.
+ * of databases that have the extension no more, or are excluded
+ * (hcevents.excluded_databases).  Where it can start none it raises an alarm
+ * (alarm.c).  It is connected to no database and holds no transaction while it
+ * waits.
  *
  * On a standby it starts no relay, but now and then for each database the
  * worker that keeps its slot (standby.c), and goes over to relays within a
@@ -77,56 +78,6 @@ leave(int code, Datum arg)
 	LWLockRelease(hce_shared->lock);
 }
 
-/*
- * Bring shared memory in line with the labels, drop what they leave without
- * an owner, and make each relay look whether its settings or its extension
- * changed.
- */
-static void
-read_labels(void)
-{
-	static bool full = false;
-	List	   *oids = hce_labelled_databases();
-	ListCell   *cell;
-	Oid			left_out = InvalidOid;
-
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	foreach(cell, oids)
-	{
-		HceDatabase *db = hce_shared_find_or_add(lfirst_oid(cell));
-
-		if (db == NULL)
-			left_out = lfirst_oid(cell);
-		else if (!db->wanted)
-		{
-			db->wanted = true;
-			db->next_start = 0;
-			started[db - hce_shared->databases].delay_ms = 0;
-		}
-	}
-	for (int i = 0; i < HCE_MAX_DATABASES; i++)
-	{
-		HceDatabase *db = &hce_shared->databases[i];
-
-		if (!OidIsValid(db->dboid))
-			continue;
-		db->wanted = list_member_oid(oids, db->dboid);
-		db->check_requested = true;
-		if (db->relay_latch != NULL)
-			SetLatch(db->relay_latch);
-	}
-	LWLockRelease(hce_shared->lock);
-	if (OidIsValid(left_out) && !full)
-		ereport(WARNING,
-				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				errmsg("no relay runs for database %u: hcevents serves at most %d databases",
-					   left_out, HCE_MAX_DATABASES),
-				errhint("Drop the extension in databases that do not need it."));
-	full = OidIsValid(left_out);
-	hce_drop_orphan_slots(oids);
-	list_free(oids);
-}
-
 /* Show why no relay runs, where none is there to do that. */
 static void
 show_waiting(HceDatabase *db, HceRelayState state, const char *waiting_for)
@@ -172,6 +123,32 @@ start_worker(int i, const char *function, const char *type,
 	started[i].handle = NULL;
 	show_waiting(db, HCE_FAILED, "a free background worker slot (max_worker_processes)");
 	return false;
+}
+
+/*
+ * An excluded database has no relay, and nothing of it keeps WAL.  Its
+ * position row stays: a relay that starts some day goes on there, and records
+ * what is missing.  Returns the milliseconds after which something is due.
+ */
+static long
+leave_alone(int i)
+{
+	HceDatabase *db = &hce_shared->databases[i];
+	XLogRecPtr	from;
+	bool		has_slot = hce_slot_look(db->dboid, &from) != HCE_SLOT_NONE;
+
+	started[i].held = 0;
+	hce_alarm_forget(i);
+	if (!hce_slot_drop_orphan(db->dboid))
+		return FIRST_DELAY_MS;
+	if (db->state == HCE_EXCLUDED)
+		return LOOK_INTERVAL_MS;
+	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+	db->restart_lsn = InvalidXLogRecPtr;
+	LWLockRelease(hce_shared->lock);
+	show_waiting(db, HCE_EXCLUDED, "hcevents.excluded_databases");
+	hce_alarm_excluded(db, has_slot);
+	return LOOK_INTERVAL_MS;
 }
 
 /* Returns the milliseconds after which something is due. */
@@ -327,6 +304,8 @@ tend_database(int i)
 		hce_alarm_look(i);
 		return TimestampDifferenceMilliseconds(now, db->next_start) + 1;
 	}
+	if (db->next_start == 0)
+		started[i].delay_ms = 0;
 	if (!hce_database_allows_connections(db->dboid))
 	{
 		show_waiting(db, HCE_STOPPED, "ALLOW_CONNECTIONS true for this database");
@@ -356,6 +335,12 @@ tend_relays(void)
 		/* a relay that an earlier launcher started has no handle here */
 		if (started[i].handle != NULL || db->relay_pid != 0)
 			look_at_relay(i);
+		else if (db->wanted && db->excluded)
+		{
+			long		due = leave_alone(i);
+
+			wait = Min(wait, due);
+		}
 		else if (db->hold_pid != 0)
 			look_at_hold(i);
 		else if (db->wanted)
@@ -387,7 +372,7 @@ tend_standby(void)
 	if (TimestampDifferenceExceeds(labels_read, now, FOLLOW_INTERVAL_MS))
 	{
 		labels_read = now;
-		read_labels();
+		hce_labels_read();
 	}
 	for (int i = 0; i < HCE_MAX_DATABASES; i++)
 	{
@@ -400,6 +385,8 @@ tend_standby(void)
 			if (hce_slot_drop_orphan(db->dboid))
 				hce_forget_database(db);
 		}
+		else if (db->excluded)
+			(void) leave_alone(i);
 		else if (db->next_start <= now && hce_database_allows_connections(db->dboid))
 		{
 			db->next_start = TimestampTzPlusMilliseconds(now, FOLLOW_INTERVAL_MS);
@@ -462,6 +449,8 @@ hce_launcher_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* hcevents.excluded_databases may say something new */
+			pg_atomic_write_u32(&hce_shared->databases_changed, 1);
 		}
 		if (standby && !RecoveryInProgress())
 		{
@@ -473,7 +462,7 @@ hce_launcher_main(Datum arg)
 		else
 		{
 			if (pg_atomic_exchange_u32(&hce_shared->databases_changed, 0) != 0)
-				read_labels();
+				hce_labels_read();
 			wait = tend_relays();
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

@@ -227,7 +227,8 @@ serve_requests(HceRelay *relay)
 	}
 	if (relay->producer != NULL && files_mended(relay))
 		hce_relay_stop(relay, HCE_EXIT_RESTART);
-	if (my_database->hold_pid != 0 || my_database->restart_requested)
+	if (my_database->hold_pid != 0 || my_database->restart_requested ||
+		my_database->excluded)
 		hce_relay_stop(relay, HCE_EXIT_RESTART);
 
 	hce_parking_serve(relay);

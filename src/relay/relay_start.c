@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "kafka_options.h"
+#include "relay/databases.h"
 #include "relay/identity.h"
 #include "relay/parking.h"
 #include "relay/relay.h"
@@ -360,6 +361,7 @@ hce_relay_start(HceDatabase *shared)
 
 	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
 		hce_relay_end(HCE_EXIT_GONE);
+	hce_database_label_on();
 	relay->parking = MemoryContextAllocZero(context, sizeof(HceParking));
 	hce_relay_settings_remember();
 	check_identity(relay);

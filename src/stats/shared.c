@@ -189,7 +189,7 @@ hce_relay_state_name(HceRelayState state)
 {
 	static const char *const names[] = {
 		"stopped", "starting", "streaming", "disconnected", "paused",
-		"disabled", "failed", "standby"
+		"disabled", "failed", "standby", "excluded"
 	};
 
 	return names[state];

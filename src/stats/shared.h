@@ -45,7 +45,8 @@ typedef enum HceRelayState
 	HCE_PAUSED,					/* by a DBA, or a copied database */
 	HCE_DISABLED,				/* hcevents.enabled is off */
 	HCE_FAILED,					/* ended by an error, waits for its restart */
-	HCE_STANDBY					/* keeps its slot here, the primary delivers */
+	HCE_STANDBY,				/* keeps its slot here, the primary delivers */
+	HCE_EXCLUDED				/* by hcevents.excluded_databases: none runs */
 } HceRelayState;
 
 /* Why a relay ended: what the launcher does next. */
@@ -62,6 +63,7 @@ typedef struct HceDatabase
 
 	/* written by the launcher */
 	bool		wanted;			/* has the extension */
+	bool		excluded;		/* by hcevents.excluded_databases */
 	int			restarts;
 	TimestampTz next_start;		/* back-off */
 

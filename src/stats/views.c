@@ -281,7 +281,8 @@ flushed_end(void)
  * hcevents.flush(timeout interval): wait until all that was committed before
  * the call is settled.  Takes no lock while it waits and can be cancelled.
  * Must not be called in a transaction whose own events are meant: they are
- * not committed yet.
+ * not committed yet.  False at once, with a NOTICE, in a database that
+ * hcevents.excluded_databases excludes: nothing is delivered there.
  */
 PG_FUNCTION_INFO_V1(hcevents_flush);
 
@@ -292,6 +293,7 @@ hcevents_flush(PG_FUNCTION_ARGS)
 	TimestampTz end;
 	XLogRecPtr	target;
 	long		pause = 1;
+	bool		excluded;
 
 	require_shared();
 	if (RecoveryInProgress())
@@ -311,12 +313,16 @@ hcevents_flush(PG_FUNCTION_ARGS)
 		LWLockAcquire(hce_shared->lock, LW_SHARED);
 		db = hce_shared_find(MyDatabaseId);
 		settled = db != NULL && db->relay_pid != 0 && db->settled_lsn >= target;
+		excluded = db != NULL && db->excluded;
 		if (db != NULL && db->relay_latch != NULL && !settled)
 			SetLatch(db->relay_latch);
 		LWLockRelease(hce_shared->lock);
 		if (settled)
 			PG_RETURN_BOOL(true);
-		if (GetCurrentTimestamp() >= end)
+		if (excluded)
+			ereport(NOTICE,
+					errmsg("nothing is delivered from this database: hcevents.excluded_databases matches its name"));
+		if (excluded || GetCurrentTimestamp() >= end)
 			PG_RETURN_BOOL(false);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 pause, PG_WAIT_EXTENSION);

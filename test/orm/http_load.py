@@ -20,31 +20,53 @@ TURN = 20
 PATH = '/api/v1/patients/'
 
 
+class Failed(Exception):
+    """A request failed, and is noted as such."""
+
+
 class Instance:
-    def __init__(self, name, port, clients):
+    """One server and what became of the requests to it.
+
+    Each client has a connection of its own, and is one thread.
+    """
+
+    def __init__(self, name, port, clients, timeout=60):
         self.name = name
         self.connections = [http.client.HTTPConnection('127.0.0.1', port,
-                                                       timeout=60)
+                                                       timeout=timeout)
                             for _ in range(clients)]
         self.seconds = []
         self.failures = []
         self.unmeasured = True
 
+    def fail(self, client, method, path, what):
+        # What is left of this exchange must not meet the next one.
+        self.connections[client].close()
+        self.failures.append(f'{method} {path}: {what}')
+        raise Failed
+
     def request(self, client, method, path, body, wanted):
+        """The answer to a request, None without a body; its status must be
+        the one wanted."""
         connection = self.connections[client]
+        content, headers = None, {}
+        if body is not None:
+            content = json.dumps(body)
+            headers = {'Content-Type': 'application/json'}
         started = time.perf_counter()
-        connection.request(method, path, json.dumps(body),
-                           {'Content-Type': 'application/json'})
-        response = connection.getresponse()
-        answer = response.read()
+        try:
+            connection.request(method, path, content, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.fail(client, method, path, repr(error))
         taken = time.perf_counter() - started
         if response.status != wanted:
-            self.failures.append(f'{method} {path}: {response.status} '
-                                 f'{answer[:200]}')
-            raise RuntimeError(self.failures[-1])
+            self.fail(client, method, path,
+                      f'{response.status}, not {wanted}: {answer[:200]}')
         if not self.unmeasured:
             self.seconds.append(taken)
-        return json.loads(answer)
+        return json.loads(answer) if answer else None
 
     def work(self, client, label, requests):
         try:
@@ -59,8 +81,8 @@ class Instance:
                     self.request(client, 'PATCH', f'{PATH}{patient["id"]}/',
                                  {'name': 'Changed'}, 200)
                     done += 1
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            self.failures.append(str(error))
+        except Failed:
+            pass
 
     def turn(self, label, requests):
         threads = [threading.Thread(target=self.work,

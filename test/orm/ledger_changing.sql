@@ -5,6 +5,7 @@
 -- detaching and replacing the trigger conflict with, so the catalog says for
 -- each change what was true for it.  Rows are read as jsonb, since the types
 -- of columns, and the columns, change under sessions that have plans.
+-- A column that is renamed after it was published keeps its published name.
 
 CREATE FUNCTION public.ledger_attachment(target oid, resource text)
     RETURNS text
@@ -28,7 +29,8 @@ BEGIN
                                   'name', row_image->'name',
                                   'email', row_image->'email',
                                   'version', row_image->'version',
-                                  'phone', row_image->'phone');
+                                  'phone', coalesce(row_image->'phone',
+                                                    row_image->'telephone'));
     ELSE
         data := json_build_object('patient_id', row_image->'id',
                                   'name', row_image->'name',

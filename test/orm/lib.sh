@@ -119,6 +119,18 @@ attach()
 		appointment_columns => '{patient_id,status,version}')" >/dev/null
 }
 
+# django_migrate SETTINGS NUMBER [OPTION...]: to that migration of the package
+# patients.SETTINGS, up or down, as healthcore.settings_SETTINGS has it
+django_migrate()
+{
+	local settings=$1 name
+	name=$(basename "$orm/django/patients/$1/$2"_*.py .py)
+	shift 2
+	DJANGO_SETTINGS_MODULE=healthcore.settings_$settings \
+		"$HCE_ORM_CACHE/django/venv/bin/python" -B "$orm/django/manage.py" \
+		migrate --no-input "$@" patients "$name"
+}
+
 # verify DATABASE [OPTION...]: prints the verifier's line
 verify()
 {

@@ -83,6 +83,11 @@ CREATE TRIGGER hcevents_other AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTI
 SELECT hcevents.attach('people', 'other', '{name}');
 DROP TRIGGER hcevents_other ON people;
 
+-- '{*}' leaves out the key, also one that has a published name of its own
+SELECT hcevents.attach('nokey', 'thing', '{*}', key => '{number:a}');
+SELECT columns FROM hcevents.attachments WHERE resource = 'thing';
+SELECT hcevents.detach('nokey');
+
 -- detach
 SELECT hcevents.detach('people', 'nobody');
 SELECT hcevents.detach('people', 'person'), hcevents.detach('people');

@@ -17,6 +17,12 @@ INSERT INTO "Bäume" VALUES ('É"1', 'grün', 'x'), ('2', repeat('ü', 100), 'y'
 SELECT hcevents.publish('baum.x', '{"baum_id": "ä"}', headers => '{"ö": "ü"}') IS NOT NULL AS published;
 SELECT key, headers, table_name, envelope::json->'data'->>'größe' AS v, envelope::json->'metadata' AS metadata FROM hce_captured(:'lsn');
 SELECT key, envelope::json->'data' AS data FROM hcevents.preview('"Bäume"', 1);
+SET hcevents.keep_captured = on;
+BEGIN;
+INSERT INTO "Bäume" VALUES ('Ö"3', 'süß', 'z');
+SELECT hcevents.publish('baum.x', '{"baum_id": "ä"}', headers => '{"ö": "ü"}') IS NOT NULL AS published;
+SELECT key, data, envelope->'metadata' AS metadata, headers, source_table FROM hcevents.captured_events();
+ROLLBACK;
 -- whether it warns of undelivered events depends on the relay
 SET client_min_messages = error;
 DROP EXTENSION hcevents CASCADE;

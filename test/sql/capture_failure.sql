@@ -35,20 +35,24 @@ UPDATE papers SET id = 101 WHERE id = 100;
 DELETE FROM papers WHERE id = 101;
 SELECT event_type, key, length(data->>'a') AS a, length(data->>'b') AS b, failed FROM failures(:'lsn');
 
--- a column that is gone
+-- a column that is gone, as in a restored dump whose attachment was not valid
+SELECT hcevents.attach('papers', 'paper', '{a}');
 ALTER TABLE papers DROP COLUMN b;
+SET check_function_bodies = off;
+CREATE OR REPLACE TRIGGER hcevents_paper AFTER INSERT OR UPDATE OR DELETE ON papers FOR EACH ROW
+	EXECUTE FUNCTION hcevents.emit('resource=paper', 'insert=created', 'update=updated', 'delete=deleted', 'columns={a,b}');
+RESET check_function_bodies;
 SELECT pg_current_wal_insert_lsn() AS lsn \gset
 INSERT INTO papers VALUES (200, 'a');
 SELECT * FROM failures(:'lsn');
 SELECT valid, unpublished_columns FROM hcevents.attachments;
--- it comes back by another name
+-- it comes back, and keeps its published name when it is renamed
 ALTER TABLE papers ADD COLUMN b text;
 SELECT pg_current_wal_insert_lsn() AS lsn \gset
 INSERT INTO papers VALUES (201, 'a', 'b');
 ALTER TABLE papers RENAME COLUMN b TO c;
 INSERT INTO papers VALUES (202, 'a', 'c');
-SELECT hcevents.attach('papers', 'paper', '{a,b:c}');
-INSERT INTO papers VALUES (203, 'a', 'c');
+SELECT columns, valid FROM hcevents.attachments;
 -- the primary key is gone
 ALTER TABLE papers DROP CONSTRAINT papers_pkey;
 INSERT INTO papers VALUES (204, 'a', 'c');

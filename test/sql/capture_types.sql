@@ -117,6 +117,7 @@ SELECT type, val, (show_key(type, val)).* FROM (VALUES
 	('int2', '7'), ('bigint', '-7'), ('numeric', '1.10'), ('numeric', 'NaN'), ('text', 'plain'), ('text', E'q"uo\\te\n\x01'),
 	('text', ''), ('text', NULL), ('uuid', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), ('bool', 't'), ('float8', '1.5'),
 	('jsonb', '{"a": "b"}'), ('int[]', '{1,2}'), ('date', '2026-01-31'), ('t_enum', 'plain'), ('t_row', '(1,a,,)'), ('d_int', '5')) v(type, val);
+SELECT val, (show_key('json', val)).* FROM (VALUES ('"\u00e9\ud83d\ude00\/"'), ('{"a": 1}')) v(val);
 CREATE TABLE two (a int, b text, c text, PRIMARY KEY (b, a));
 INSERT INTO two VALUES (1, 'x"y', 'c');
 SELECT hcevents.attach('two', 'two', '{c}');

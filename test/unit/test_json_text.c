@@ -88,6 +88,35 @@ unescape_cut_short(void)
 	}
 }
 
+/* A column of type json may hold any escape. */
+static void
+unescape_any(void)
+{
+	static const struct
+	{
+		const char *json;
+		const char *text;
+	}			cases[] = {
+		{"a\\u00e9\\/", "a\303\251/"},
+		{"\\u007f\\u07FF\\u0800", "\177\337\277\340\240\200"},
+		{"\\uffff", "\357\277\277"},
+		{"\\ud83d\\ude00x", "\360\237\230\200x"},
+		{"\\udbff\\udfff", "\364\217\277\277"},
+		{"\\ud83dx", "\357\277\275x"},
+		{"\\ud83d\\u0041", "\357\277\275A"},
+		{"\\ude00", "\357\277\275"},
+	};
+
+	for (int i = 0; i < (int) lengthof(cases); i++)
+	{
+		Size		len = strlen(cases[i].json);
+		char	   *out = palloc(len);
+		Size		written = hce_json_unescape(out, cases[i].json, len);
+
+		CHECK_BYTES(out, written, cases[i].text, strlen(cases[i].text));
+	}
+}
+
 /* Whether bytes of an encoding are this character, and not one like it. */
 static bool
 is_character(iconv_t back, char *encoded, size_t len, const char *utf8)
@@ -214,6 +243,7 @@ no_text_in_the_encoding(void)
 const UnitTest json_text_tests[] = {
 	{"json text: escapes and back", escapes_and_back},
 	{"json text: unescape cut short", unescape_cut_short},
+	{"json text: unescape what json holds", unescape_any},
 	{"json text: each server encoding", each_server_encoding},
 	{"json text: no text in the encoding", no_text_in_the_encoding},
 	{NULL, NULL}

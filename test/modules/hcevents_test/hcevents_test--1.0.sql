@@ -31,6 +31,14 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_settle';
 CREATE FUNCTION hce_test_assembler() RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_assembler';
 
+-- Whether a value of hcevents.excluded_databases matches a name.
+CREATE FUNCTION hce_test_excluded(name text, patterns text) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_excluded';
+
 -- A trigger function that sleeps so many milliseconds, whatever signal comes.
 CREATE FUNCTION hce_test_sleep() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'hce_test_sleep';
+
+-- A row trigger that does nothing.
+CREATE FUNCTION hce_test_noop() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hce_test_noop';

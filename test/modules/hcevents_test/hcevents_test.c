@@ -21,6 +21,7 @@
 #include "access/xlogutils.h"
 #include "commands/trigger.h"
 #include "event/event_text.h"
+#include "excluded.h"
 #include "lib/stringinfo.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -38,6 +39,8 @@ PG_MODULE_MAGIC;
 PG_FUNCTION_INFO_V1(hce_test_captured);
 PG_FUNCTION_INFO_V1(hce_test_event_id);
 PG_FUNCTION_INFO_V1(hce_test_fuzz);
+PG_FUNCTION_INFO_V1(hce_test_excluded);
+PG_FUNCTION_INFO_V1(hce_test_noop);
 
 #define COLUMNS		10
 
@@ -436,4 +439,18 @@ hce_test_sleep(PG_FUNCTION_ARGS)
 		pg_usleep(1000);
 	RESUME_INTERRUPTS();
 	return PointerGetDatum(NULL);
+}
+
+Datum
+hce_test_excluded(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(hce_excluded_by(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								   text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
+
+/* A row trigger that does nothing: what the server itself takes for one. */
+Datum
+hce_test_noop(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(NULL);
 }

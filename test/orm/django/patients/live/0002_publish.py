@@ -1,0 +1,3 @@
+from importlib import import_module
+
+Migration = import_module('patients.changing.0002_publish').Migration

@@ -1,0 +1,11 @@
+"""A published column gets another name; it is published under the old one."""
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [('patients', '0006_backfill')]
+
+    operations = [
+        migrations.RenameField('patient', 'phone', 'telephone'),
+    ]
