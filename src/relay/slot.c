@@ -65,17 +65,17 @@ parse_mark(const char *mark)
 }
 
 /*
- * The database whose relay a slot belongs to, or InvalidOid.  A slot without
- * a mark was made by hand or by a cluster manager: then its name counts.  The
- * caller holds ReplicationSlotControlLock or the slot.
+ * The database whose relay a slot belongs to, or InvalidOid.  One without a
+ * mark was made by hand or by a cluster manager and is no business of ours,
+ * whatever its name, until a relay has acquired it.  The caller holds
+ * ReplicationSlotControlLock or the slot.
  */
 static Oid
 slot_owner(const ReplicationSlot *slot)
 {
 	if (!slot->in_use || SlotIsLogical(slot))
 		return InvalidOid;
-	return parse_mark(NameStr(slot->data.plugin)[0] != '\0' ?
-					  NameStr(slot->data.plugin) : NameStr(slot->data.name));
+	return parse_mark(NameStr(slot->data.plugin));
 }
 
 /* Mark the slot that we hold. */

@@ -87,14 +87,23 @@ is( $node->safe_psql('other',
 $node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('a')});
 hce_wait_for_relay($node, 'streaming', 'other');
 
-# A slot with a name of its own goes with its database
+# A slot with a name of its own goes with its database, and no slot of others,
+# whatever its name: Patroni calls that of its member "hcevents-1" so
 
+$node->safe_psql('postgres', <<'SQL');
+SELECT pg_drop_replication_slot('b');
+SELECT pg_create_physical_replication_slot('hcevents_1');
+SQL
 $node->safe_psql('postgres', 'DROP DATABASE other');
 ok( $node->poll_query_until(
 		'postgres',
 		q{SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name = 'other_events'}
 	),
 	'DROP DATABASE takes it');
+$node->restart;
+hce_wait_for_relay($node);
+is( $node->safe_psql('postgres', 'SELECT string_agg(slot_name, $$ $$ ORDER BY slot_name) FROM pg_replication_slots'),
+	'clinic_events hcevents_1', 'and nobody else\'s');
 
 # No worker is free: one for the launcher, one for logical replication
 
