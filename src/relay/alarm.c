@@ -23,6 +23,7 @@
 #include "commands/dbcommands.h"
 
 #include "relay/alarm.h"
+#include "relay/holds.h"
 #include "relay/parking.h"
 #include "relay/slot.h"
 #include "settings.h"
@@ -137,7 +138,7 @@ warn(const HceDatabase *db, HceNoRelay reason, HceSlotState state,
 		case HCE_DATABASE_HELD:
 			code = ERRCODE_OBJECT_IN_USE;
 			why = psprintf("process %d holds the database for a command that needs it alone",
-						   db->hold_pid);
+						   hce_holder(db));
 			hint = "End that transaction, or wait for its command.";
 			break;
 	}

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * databases.c
- *		Which databases have the extension, and who needs one alone.
+ *		Which databases have the extension: their labels.
  *
  * Runs in the backends of those who create, drop and alter.  A database that
  * has the extension carries a shared security label of the provider
@@ -10,10 +10,6 @@
  * right.  Nothing here acts before the transaction has committed; then the
  * launcher is woken, so that a rollback needs nothing.
  *
- * Commands that need a database without connections (DROP, RENAME, SET
- * TABLESPACE, as a template) find our relay in the way.  They put a hold on
- * it: the relay leaves, and none starts until the transaction has ended.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -21,90 +17,31 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/objectaccess.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
-#include "commands/defrem.h"
 #include "commands/extension.h"
 #include "commands/seclabel.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/ipc.h"
 #include "replication/slot.h"
-#include "storage/latch.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
 #include "tcop/utility.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
-#include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "excluded.h"
 #include "relay/by_hand.h"
 #include "relay/databases.h"
+#include "relay/holds.h"
+#include "relay/position.h"
 #include "stats/shared.h"
-
-/* How long a command waits for a relay to leave its database. */
-#define HOLD_TIMEOUT_MS		4000
 
 static object_access_hook_type prev_object_access_hook = NULL;
 static ProcessUtility_hook_type prev_utility_hook = NULL;
 
-/* What this transaction has done that the launcher must hear of. */
+/* This transaction has done what the launcher must hear of. */
 static bool wake_at_commit = false;
-static bool holding = false;
-
-/*
- * Who may set the label, and to what: CREATE EXTENSION, and a superuser who
- * restores a dump that holds it.  A label on a database without the extension
- * does no harm: its relay finds so and ends.
- */
-static void
-check_label(const ObjectAddress *object, const char *label)
-{
-	if (object->classId != DatabaseRelationId ||
-		(label != NULL && strcmp(label, HCE_LABEL_ON) != 0 &&
-		 strcmp(label, HCE_LABEL_TEST) != 0))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the only security labels of the provider \"%s\" are \"%s\" and \"%s\", on a database",
-					   HCE_LABEL_PROVIDER, HCE_LABEL_ON, HCE_LABEL_TEST));
-	if (!creating_extension && !superuser())
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("security labels of the provider \"%s\" cannot be set by hand",
-					   HCE_LABEL_PROVIDER),
-				errhint("Use CREATE EXTENSION hcevents."));
-}
-
-/* Release what this backend holds, and let the launcher start relays. */
-static void
-release_holds(void)
-{
-	if (!holding)
-		return;
-	holding = false;
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < HCE_MAX_DATABASES; i++)
-	{
-		if (hce_shared->databases[i].hold_pid == MyProcPid)
-			hce_shared->databases[i].hold_pid = 0;
-	}
-	LWLockRelease(hce_shared->lock);
-	hce_shared_wake_launcher();
-}
-
-/* Also for a backend that dies holding. */
-static void
-release_holds_at_exit(int code, Datum arg)
-{
-	release_holds();
-}
 
 static void
 at_transaction_end(XactEvent event, void *arg)
@@ -121,8 +58,6 @@ at_transaction_end(XactEvent event, void *arg)
 			return;
 	}
 	wake_at_commit = false;
-	if (hce_shared != NULL)
-		release_holds();
 }
 
 static void
@@ -133,162 +68,35 @@ note_change(void)
 	if (!registered)
 	{
 		RegisterXactCallback(at_transaction_end, NULL);
-		before_shmem_exit(release_holds_at_exit, 0);
 		registered = true;
 	}
 	wake_at_commit = true;
 }
 
 /*
- * Put a hold on a database unless another command has one: that one must not
- * lose it when ours fails first.  Returns the database's place, or NULL.
- */
-static HceDatabase *
-take_hold(Oid dboid)
-{
-	HceDatabase *db;
-
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	db = hce_shared_find_or_add(dboid);
-	if (db != NULL && db->hold_pid == 0)
-	{
-		db->hold_pid = MyProcPid;
-		holding = true;
-		if (db->relay_latch != NULL)
-			SetLatch(db->relay_latch);
-	}
-	LWLockRelease(hce_shared->lock);
-	return db;
-}
-
-/*
- * Ask the relay of a database to leave and keep it away until this
- * transaction ends.  Waits at most HOLD_TIMEOUT_MS; when the relay does not
- * leave in that time the command goes on and says itself who is in the way.
+ * Who may set the label, and to what: CREATE EXTENSION, and a superuser who
+ * restores a dump that holds it.  A label on a database without the extension
+ * does no harm: its relay finds so and ends.
  */
 static void
-hold_database(Oid dboid)
+check_label(const ObjectAddress *object, const char *label)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												  HOLD_TIMEOUT_MS);
-	HceDatabase *db;
-
-	if (hce_shared == NULL || !OidIsValid(dboid))
-		return;
+	if (object->classId != DatabaseRelationId ||
+		(label != NULL && strcmp(label, HCE_LABEL_ON) != 0 &&
+		 strcmp(label, HCE_LABEL_TEST) != 0 &&
+		 strcmp(label, HCE_LABEL_EXCLUDED) != 0))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the only security labels of the provider \"%s\" are \"%s\", \"%s\" and \"%s\", on a database",
+					   HCE_LABEL_PROVIDER, HCE_LABEL_ON, HCE_LABEL_TEST,
+					   HCE_LABEL_EXCLUDED));
+	if (!creating_extension && !superuser())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("security labels of the provider \"%s\" cannot be set by hand",
+					   HCE_LABEL_PROVIDER),
+				errhint("Use CREATE EXTENSION hcevents."));
 	note_change();
-
-	/*
-	 * relay_pid is cleared before the process leaves the process array, where
-	 * the command will count it, so wait for that as well.
-	 */
-	while ((db = take_hold(dboid)) != NULL && GetCurrentTimestamp() < end)
-	{
-		pid_t		pid = db->relay_pid;
-
-		if (db->hold_pid == MyProcPid && pid == 0 &&
-			(db->leaving_pid == 0 || BackendPidGetProc(db->leaving_pid) == NULL))
-			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 10, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-/*
- * May the current user copy a database?  As createdb() decides: who may
- * create databases, and owns this one or it is a template.
- */
-static bool
-may_copy(Oid dboid)
-{
-	HeapTuple	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
-	HeapTuple	database = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
-	bool		may = false;
-
-	if (HeapTupleIsValid(role) && HeapTupleIsValid(database))
-		may = superuser() ||
-			(((Form_pg_authid) GETSTRUCT(role))->rolcreatedb &&
-			 (((Form_pg_database) GETSTRUCT(database))->datistemplate ||
-			  hce_compat_database_owner(dboid, GetUserId())));
-	if (HeapTupleIsValid(role))
-		ReleaseSysCache(role);
-	if (HeapTupleIsValid(database))
-		ReleaseSysCache(database);
-	return may;
-}
-
-/* Only who may run the command may send the relay away. */
-static void
-hold_if_owner(const char *database)
-{
-	Oid			dboid = get_database_oid(database, true);
-
-	if (OidIsValid(dboid) && hce_compat_database_owner(dboid, GetUserId()))
-		hold_database(dboid);
-}
-
-/* The template of CREATE DATABASE, which is template1 when none is named. */
-static Oid
-template_of(const CreatedbStmt *statement)
-{
-	const char *template = "template1";
-	ListCell   *cell;
-
-	foreach(cell, statement->options)
-	{
-		DefElem    *option = lfirst_node(DefElem, cell);
-
-		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
-			template = defGetString(option);
-	}
-	return get_database_oid(template, true);
-}
-
-static void
-hold_template(const CreatedbStmt *statement)
-{
-	Oid			dboid = template_of(statement);
-
-	if (OidIsValid(dboid) && hce_shared_find(dboid) != NULL &&
-		may_copy(dboid))
-		hold_database(dboid);
-}
-
-static void
-before_utility(Node *statement)
-{
-	switch (nodeTag(statement))
-	{
-		case T_DropdbStmt:
-			hold_if_owner(((DropdbStmt *) statement)->dbname);
-			break;
-		case T_CreatedbStmt:
-			hold_template((CreatedbStmt *) statement);
-			break;
-		case T_RenameStmt:
-			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
-				hold_if_owner(((RenameStmt *) statement)->subname);
-			break;
-		case T_AlterDatabaseStmt:
-			{
-				AlterDatabaseStmt *alter = (AlterDatabaseStmt *) statement;
-				ListCell   *cell;
-
-				foreach(cell, alter->options)
-				{
-					if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
-						hold_if_owner(alter->dbname);
-				}
-				break;
-			}
-		case T_AlterDatabaseSetStmt:
-		case T_AlterRoleSetStmt:
-			note_change();
-			break;
-		default:
-			break;
-	}
 }
 
 /*
@@ -299,7 +107,7 @@ static void
 label_copy(const CreatedbStmt *statement)
 {
 	ObjectAddress object;
-	Oid			template = template_of(statement);
+	Oid			template = hce_template_of(statement);
 	Oid			copy;
 	char	   *label = NULL;
 
@@ -330,7 +138,9 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED;
 
 	if (hce_shared != NULL)
-		before_utility(statement);
+		hce_holds_take(statement);
+	if (IsA(statement, AlterDatabaseSetStmt) || IsA(statement, AlterRoleSetStmt))
+		note_change();
 	if (prev_utility_hook)
 		prev_utility_hook(pstmt, query, read_only, context, params,
 						  environment, dest, completion);
@@ -353,22 +163,52 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	}
 }
 
+/* The label of this database; NULL without one.  In a transaction. */
+static char *
+own_label(ObjectAddress *database)
+{
+	ObjectAddressSet(*database, DatabaseRelationId, MyDatabaseId);
+	return GetSecurityLabel(database, HCE_LABEL_PROVIDER);
+}
+
 /*
- * A relay runs for this database: whatever was so when it was made, it is not
- * a database for tests.  In a transaction of its own.
+ * A relay has begun to deliver, or has ended because the database is excluded:
+ * let the label say so.  In a transaction of its own, and locked against DROP
+ * EXTENSION, which takes the label away.  Returns false when the extension is
+ * gone.
  */
-void
-hce_database_label_on(void)
+bool
+hce_database_label_set(const char *label)
+{
+	ObjectAddress database;
+	char	   *former;
+
+	if (!hce_position_begin())
+		return false;
+	former = own_label(&database);
+	if (former != NULL && strcmp(former, label) != 0)
+		SetSecurityLabel(&database, HCE_LABEL_PROVIDER, label);
+	(void) hce_position_commit();
+	hce_shared_wake_launcher();
+	return true;
+}
+
+/*
+ * Whether this database's label says that it delivers: since it was set no
+ * server has left what was committed here alone.
+ */
+bool
+hce_database_label_is_on(void)
 {
 	ObjectAddress database;
 	char	   *label;
+	bool		on;
 
-	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
 	StartTransactionCommand();
-	label = GetSecurityLabel(&database, HCE_LABEL_PROVIDER);
-	if (label != NULL && strcmp(label, HCE_LABEL_TEST) == 0)
-		SetSecurityLabel(&database, HCE_LABEL_PROVIDER, HCE_LABEL_ON);
+	label = own_label(&database);
+	on = label != NULL && strcmp(label, HCE_LABEL_ON) == 0;
 	CommitTransactionCommand();
+	return on;
 }
 
 /* DROP EXTENSION: undo what install() did, and say what is lost by it. */
@@ -440,6 +280,7 @@ Datum
 hcevents_install(PG_FUNCTION_ARGS)
 {
 	ObjectAddress database;
+	char	   *label;
 	bool		excluded;
 
 	if (!creating_extension)
@@ -451,7 +292,9 @@ hcevents_install(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("hcevents must be loaded when the server starts"),
 				errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'hcevents' (after a comma if there are others)."));
-	excluded = hce_excluded_database(get_database_name(MyDatabaseId), true);
+	label = own_label(&database);
+	excluded = hce_excluded_database(get_database_name(MyDatabaseId),
+									 label == NULL || strcmp(label, HCE_LABEL_TEST) == 0);
 	if (!excluded)
 		check_server();
 	else						/* a NOTICE of CREATE EXTENSION nobody sees */
@@ -459,9 +302,10 @@ hcevents_install(PG_FUNCTION_ARGS)
 				errmsg("events of this database are captured but not delivered: hcevents.excluded_databases matches its name"),
 				errhint("hcevents.captured_events() shows them to the transaction that captures them."));
 
-	ObjectAddressSet(database, DatabaseRelationId, MyDatabaseId);
-	SetSecurityLabel(&database, HCE_LABEL_PROVIDER,
-					 excluded ? HCE_LABEL_TEST : HCE_LABEL_ON);
+	/* one that is there came with a dump, and says what its original did */
+	if (label == NULL)
+		SetSecurityLabel(&database, HCE_LABEL_PROVIDER,
+						 excluded ? HCE_LABEL_TEST : HCE_LABEL_ON);
 	note_change();
 	PG_RETURN_VOID();
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * databases.h
- *		Which databases have the extension, and who needs one alone.
+ *		Which databases have the extension: their labels.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,11 +13,18 @@
 #include "stats/shared.h"
 
 #define HCE_LABEL_PROVIDER	"hcevents"
+/*
+ * What a label says: a relay delivers, or is to (a copy that waits for its
+ * resume() is not asked about it); the database was excluded when it was made,
+ * and no relay has run; it has been excluded since.
+ */
 #define HCE_LABEL_ON		"on"
-#define HCE_LABEL_TEST		"test"	/* excluded when it was made */
+#define HCE_LABEL_TEST		"test"
+#define HCE_LABEL_EXCLUDED	"excluded"
 
 extern void hce_databases_init(void);
-extern void hce_database_label_on(void);
+extern bool hce_database_label_set(const char *label);
+extern bool hce_database_label_is_on(void);
 
 /* labels.c */
 extern void hce_labels_read(void);

@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_shseclabel.h"
 #include "replication/slot.h"
@@ -28,6 +29,7 @@
 #include "excluded.h"
 #include "relay/alarm.h"
 #include "relay/databases.h"
+#include "relay/holds.h"
 #include "relay/slot.h"
 
 /* Whether anybody may connect to a database. */
@@ -52,6 +54,7 @@ hce_database_allows_connections(Oid dboid)
 typedef struct Labelled
 {
 	Oid			dboid;
+	bool		on;				/* the label says that it delivers */
 	bool		excluded;		/* by hcevents.excluded_databases */
 } Labelled;
 
@@ -83,7 +86,12 @@ is_excluded(Oid dboid, bool made_excluded)
 	return excluded;
 }
 
-/* What a label says; NULL for one that is not ours.  In a transaction. */
+/*
+ * What a label says; NULL for one that is not ours.  In a transaction.
+ *
+ * On a standby the label is the primary's word, whose position stands still
+ * for a database that is excluded there: no slot could follow it.
+ */
 static Labelled *
 parse_label(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 {
@@ -92,16 +100,19 @@ parse_label(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
 										desc, &isnull);
 	Datum		label;
+	const char *says;
 	Labelled   *made;
 
 	if (form->classoid != DatabaseRelationId || isnull ||
 		strcmp(TextDatumGetCString(provider), HCE_LABEL_PROVIDER) != 0)
 		return NULL;
 	label = heap_getattr(tuple, Anum_pg_shseclabel_label, desc, &isnull);
+	says = isnull ? "" : TextDatumGetCString(label);
 	made = MemoryContextAlloc(context, sizeof(Labelled));
 	made->dboid = form->objoid;
-	made->excluded = is_excluded(made->dboid, !isnull &&
-								 strcmp(TextDatumGetCString(label), HCE_LABEL_TEST) == 0);
+	made->on = strcmp(says, HCE_LABEL_ON) == 0;
+	made->excluded = (RecoveryInProgress() && !made->on) ||
+		is_excluded(made->dboid, strcmp(says, HCE_LABEL_TEST) == 0);
 	return made;
 }
 
@@ -178,22 +189,53 @@ drop_orphan_slots(List *labelled)
 	pfree(dboids);
 }
 
-/* Places in shared memory for new ones; returns one that found none. */
+/* Take the place of an excluded database, which needs none. */
+static void
+make_room(void)
+{
+	for (int i = 0; i < HCE_MAX_DATABASES; i++)
+	{
+		HceDatabase *db = &hce_shared->databases[i];
+
+		if (!db->excluded || db->relay_pid != 0 || hce_holder(db) != 0)
+			continue;
+		hce_shared_forget_types(db->dboid);
+		db->dboid = InvalidOid;
+		return;
+	}
+}
+
+/*
+ * Places in shared memory for new ones; returns one that found none.  Those
+ * that are excluded come last: a place lets them show that they are.
+ */
 static Oid
 add_places(List *labelled)
 {
 	Oid			left_out = InvalidOid;
-	ListCell   *cell;
 
-	foreach(cell, labelled)
+	for (int excluded = 0; excluded <= 1; excluded++)
 	{
-		Oid			dboid = ((Labelled *) lfirst(cell))->dboid;
-		HceDatabase *db = hce_shared_find_or_add(dboid);
+		ListCell   *cell;
 
-		if (db == NULL)
-			left_out = dboid;
-		else if (!db->wanted)
-			db->next_start = 0;
+		foreach(cell, labelled)
+		{
+			const Labelled *one = lfirst(cell);
+			HceDatabase *db;
+
+			if (one->excluded != (excluded == 1))
+				continue;
+			db = hce_shared_find_or_add(one->dboid);
+			if (db == NULL && !one->excluded)
+			{
+				make_room();
+				db = hce_shared_find_or_add(one->dboid);
+			}
+			if (db == NULL && !one->excluded)
+				left_out = one->dboid;
+			if (db != NULL && !db->wanted)
+				db->next_start = 0;
+		}
 	}
 	return left_out;
 }
@@ -208,6 +250,7 @@ update_place(HceDatabase *db, const Labelled *labelled)
 		db->next_start = 0;
 	db->wanted = labelled != NULL;
 	db->excluded = excluded;
+	db->label_on = labelled != NULL && labelled->on;
 	db->check_requested = true;
 	if (db->relay_latch != NULL)
 		SetLatch(db->relay_latch);
@@ -252,7 +295,7 @@ hce_forget_database(HceDatabase *db)
 {
 	hce_alarm_forget(db - hce_shared->databases);
 	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	if (!db->wanted && db->relay_pid == 0 && db->hold_pid == 0)
+	if (!db->wanted && db->relay_pid == 0 && hce_holder(db) == 0)
 	{
 		hce_shared_forget_types(db->dboid);
 		db->dboid = InvalidOid;

@@ -32,8 +32,10 @@
 
 #include "relay/alarm.h"
 #include "relay/databases.h"
+#include "relay/holds.h"
 #include "relay/relay.h"
 #include "relay/slot.h"
+#include "relay/workers.h"
 
 /* How often the launcher looks without being woken. */
 #define LOOK_INTERVAL_MS	10000
@@ -62,7 +64,7 @@ typedef struct Started
 	int			delay_ms;
 	TimestampTz started;
 	TimestampTz held;			/* since when, 0 = not held */
-	bool		keeper;			/* it is, or was, a standby's */
+	HceWorkerKind kind;			/* of the handle's */
 	bool		slots_warned;
 } Started;
 
@@ -92,37 +94,36 @@ show_waiting(HceDatabase *db, HceRelayState state, const char *waiting_for)
 }
 
 /*
- * Start a worker for a database.  Returns false, and shows what it waits for,
- * when the server has no place for one.
+ * Start a worker for a database.  Returns false when the server has no place
+ * for one.
  */
 static bool
-start_worker(int i, const char *function, const char *type,
-			 BgWorkerStartTime start_time)
+start_worker(int i, HceWorkerKind kind)
+{
+	started[i].handle = hce_worker_start(hce_shared->databases[i].dboid, kind);
+	if (started[i].handle == NULL)
+		return false;
+	started[i].kind = kind;
+	started[i].started = GetCurrentTimestamp();
+	started[i].slots_warned = false;
+	return true;
+}
+
+/*
+ * The label of an excluded database has to say so (exclude.c): on standbys,
+ * and to whatever is made of this cluster.  Looked at now and then.
+ */
+static void
+mark_excluded(int i)
 {
 	HceDatabase *db = &hce_shared->databases[i];
-	BackgroundWorker worker;
+	TimestampTz now = GetCurrentTimestamp();
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = start_time;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(db->dboid);
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "hcevents", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
-	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database %u", type, db->dboid);
-
-	if (RegisterDynamicBackgroundWorker(&worker, &started[i].handle))
-	{
-		started[i].started = GetCurrentTimestamp();
-		started[i].keeper = start_time == BgWorkerStart_ConsistentState;
-		started[i].slots_warned = false;
-		return true;
-	}
-	started[i].handle = NULL;
-	show_waiting(db, HCE_FAILED, "a free background worker slot (max_worker_processes)");
-	return false;
+	if (!db->label_on || RecoveryInProgress() || hce_holder(db) != 0 ||
+		db->next_start > now || !hce_database_allows_connections(db->dboid))
+		return;
+	db->next_start = TimestampTzPlusMilliseconds(now, WORKER_DELAY_MS);
+	(void) start_worker(i, HCE_WORKER_EXCLUDE);
 }
 
 /*
@@ -141,13 +142,17 @@ leave_alone(int i)
 	hce_alarm_forget(i);
 	if (!hce_slot_drop_orphan(db->dboid))
 		return FIRST_DELAY_MS;
-	if (db->state == HCE_EXCLUDED)
-		return LOOK_INTERVAL_MS;
-	LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
-	db->restart_lsn = InvalidXLogRecPtr;
-	LWLockRelease(hce_shared->lock);
-	show_waiting(db, HCE_EXCLUDED, "hcevents.excluded_databases");
-	hce_alarm_excluded(db, has_slot);
+	if (db->state != HCE_EXCLUDED)
+	{
+		LWLockAcquire(hce_shared->lock, LW_EXCLUSIVE);
+		db->restart_lsn = InvalidXLogRecPtr;
+		db->adopt_requested = false;
+		LWLockRelease(hce_shared->lock);
+		show_waiting(db, HCE_EXCLUDED, "hcevents.excluded_databases");
+		hce_alarm_excluded(db, has_slot);
+		db->next_start = 0;
+	}
+	mark_excluded(i);
 	return LOOK_INTERVAL_MS;
 }
 
@@ -155,9 +160,10 @@ leave_alone(int i)
 static long
 start_relay(int i)
 {
-	if (start_worker(i, "hce_relay_main", "hcevents relay",
-					 BgWorkerStart_RecoveryFinished))
+	if (start_worker(i, HCE_WORKER_RELAY))
 		return LOOK_INTERVAL_MS;
+	show_waiting(&hce_shared->databases[i], HCE_FAILED,
+				 "a free background worker slot (max_worker_processes)");
 	hce_shared->databases[i].next_start =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WORKER_DELAY_MS);
 	hce_alarm_raise(i, HCE_NO_WORKER);
@@ -168,10 +174,10 @@ start_relay(int i)
 static void
 start_keeper(int i)
 {
-	if (!start_worker(i, "hce_standby_main", "hcevents standby",
-					  BgWorkerStart_ConsistentState) &&
-		!started[i].slots_warned)
+	if (!start_worker(i, HCE_WORKER_STANDBY) && !started[i].slots_warned)
 	{
+		show_waiting(&hce_shared->databases[i], HCE_FAILED,
+					 "a free background worker slot (max_worker_processes)");
 		ereport(WARNING,
 				errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				errmsg("no background worker slot is free to keep the WAL of database %u on this standby",
@@ -185,15 +191,12 @@ start_keeper(int i)
 static bool
 reap_worker(int i)
 {
-	pid_t		pid;
-
-	if (started[i].handle == NULL)
-		return true;
-	if (GetBackgroundWorkerPid(started[i].handle, &pid) != BGWH_STOPPED)
-		return false;
-	pfree(started[i].handle);
-	started[i].handle = NULL;
-	return true;
+	if (started[i].handle != NULL && hce_worker_ended(started[i].handle))
+	{
+		pfree(started[i].handle);
+		started[i].handle = NULL;
+	}
+	return started[i].handle == NULL;
 }
 
 /* A relay has ended: when may the next one start? */
@@ -277,7 +280,7 @@ look_at_hold(int i)
 	if (started[i].held == 0)
 		started[i].held = now;
 	snprintf(waiting_for, sizeof(waiting_for),
-			 "process %d, whose command needs the database alone", db->hold_pid);
+			 "process %d, whose command needs the database alone", hce_holder(db));
 	show_waiting(db, HCE_STOPPED, waiting_for);
 	if (TimestampDifferenceExceeds(started[i].held, now, HELD_ALARM_MS))
 		hce_alarm_raise(i, HCE_DATABASE_HELD);
@@ -330,7 +333,8 @@ tend_relays(void)
 
 		if (!OidIsValid(db->dboid))
 			continue;
-		if (started[i].handle != NULL && reap_worker(i) && !started[i].keeper)
+		if (started[i].handle != NULL && reap_worker(i) &&
+			started[i].kind == HCE_WORKER_RELAY)
 			relay_ended(i);
 		/* a relay that an earlier launcher started has no handle here */
 		if (started[i].handle != NULL || db->relay_pid != 0)
@@ -341,7 +345,7 @@ tend_relays(void)
 
 			wait = Min(wait, due);
 		}
-		else if (db->hold_pid != 0)
+		else if (hce_holder(db) != 0)
 			look_at_hold(i);
 		else if (db->wanted)
 		{
@@ -469,24 +473,4 @@ hce_launcher_main(Datum arg)
 						 wait, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
-}
-
-/* Register the launcher; called from _PG_init. */
-void
-hce_launcher_init(void)
-{
-	BackgroundWorker worker;
-
-	/* pg_upgrade's own servers must not publish */
-	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
-		return;
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "hcevents", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "hce_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "hcevents launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "hcevents launcher", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
 }

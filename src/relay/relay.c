@@ -27,6 +27,7 @@
 
 #include "compat.h"
 #include "relay/exit_guard.h"
+#include "relay/holds.h"
 #include "relay/relay.h"
 #include "relay/relay_settings.h"
 #include "settings.h"
@@ -227,7 +228,7 @@ serve_requests(HceRelay *relay)
 	}
 	if (relay->producer != NULL && files_mended(relay))
 		hce_relay_stop(relay, HCE_EXIT_RESTART);
-	if (my_database->hold_pid != 0 || my_database->restart_requested ||
+	if (hce_holder(my_database) != 0 || my_database->restart_requested ||
 		my_database->excluded)
 		hce_relay_stop(relay, HCE_EXIT_RESTART);
 
@@ -251,7 +252,8 @@ serve_requests(HceRelay *relay)
 	my_database->check_requested = false;
 	relay->neighbours = 0;
 	for (int i = 0; i < HCE_MAX_DATABASES; i++)
-		relay->neighbours += hce_shared->databases[i].wanted ? 1 : 0;
+		relay->neighbours += hce_shared->databases[i].wanted &&
+			!hce_shared->databases[i].excluded ? 1 : 0;
 	LWLockRelease(hce_shared->lock);
 	if (check && !my_database->wanted)
 		hce_relay_stop(relay, HCE_EXIT_GONE);

@@ -138,11 +138,13 @@ typedef struct HceRelay
 	double		commit_interval;	/* moving average, in microseconds */
 } HceRelay;
 
-/* databases.c: which databases have the extension, and who wants one alone */
+/* databases.c: which databases have the extension */
 extern void hce_databases_init(void);
 
-/* launcher.c */
+/* workers.c */
 extern void hce_launcher_init(void);
+
+/* launcher.c */
 extern PGDLLEXPORT void hce_launcher_main(Datum arg);
 
 /* relay.c */
@@ -156,6 +158,9 @@ extern void hce_relay_stop(HceRelay *relay, HceExit reason);
 
 /* standby.c: the slot of a database on a physical standby */
 extern PGDLLEXPORT void hce_standby_main(Datum arg);
+
+/* exclude.c: what the label of an excluded database says */
+extern PGDLLEXPORT void hce_exclude_main(Datum arg);
 
 /* relay_start.c: from the position row to a relay that may read */
 extern HceRelay *hce_relay_start(HceDatabase *shared);

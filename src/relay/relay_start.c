@@ -361,7 +361,8 @@ hce_relay_start(HceDatabase *shared)
 
 	if (hce_position_load(&relay->stored) == HCE_NO_EXTENSION)
 		hce_relay_end(HCE_EXIT_GONE);
-	hce_database_label_on();
+	/* what was committed while it was excluded, no row tells of */
+	relay->stored.complete &= hce_database_label_is_on();
 	relay->parking = MemoryContextAllocZero(context, sizeof(HceParking));
 	hce_relay_settings_remember();
 	check_identity(relay);
@@ -370,6 +371,8 @@ hce_relay_start(HceDatabase *shared)
 		/* until the server stops; each row that is written from here says so */
 		relay->stored.complete = false;
 		open_journal(relay);
+		if (!hce_database_label_set(HCE_LABEL_ON))
+			hce_relay_end(HCE_EXIT_GONE);
 	}
 	relay->stored_at_start = relay->stored.settled;
 	relay->resend_to = relay->stored.sent;

@@ -64,6 +64,18 @@ keep_wal(XLogRecPtr restart_lsn)
 	return has;
 }
 
+/*
+ * Whether the row is of a database or a cluster that this one was copied from.
+ * A copy is paused until it is resumed, and begins then with a place of its
+ * own: its row stands still, and no WAL may be kept for it.
+ */
+static bool
+is_copy(const HceStoredPosition *stored)
+{
+	return stored->database_oid != MyDatabaseId ||
+		stored->system_identifier != GetSystemIdentifier();
+}
+
 /* Show what we found, and log it when it changed. */
 static void
 show(HceDatabase *db, const HceStoredPosition *stored, bool has)
@@ -116,7 +128,13 @@ hce_standby_main(Datum arg)
 		BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 		hce_relay_settings_override("hcevents standby");
 		if (hce_position_load(&stored) == HCE_LOADED && RecoveryInProgress())
-			show(db, &stored, keep_wal(stored.restart_lsn));
+		{
+			bool		copy = is_copy(&stored);
+
+			if (copy)
+				(void) hce_slot_drop_orphan(MyDatabaseId);
+			show(db, &stored, copy || keep_wal(stored.restart_lsn));
+		}
 	}
 	PG_CATCH();
 	{

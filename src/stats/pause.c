@@ -43,7 +43,8 @@ tell_relay(void)
 	{
 		db->pauses_changed = true;
 		db->resumed |= resumed > 0;
-		db->adopt_requested |= resumed_all > 0;
+		/* an excluded one has no relay: a later life must not find this */
+		db->adopt_requested |= resumed_all > 0 && !db->excluded;
 		if (db->relay_latch != NULL)
 			SetLatch(db->relay_latch);
 	}

@@ -32,6 +32,7 @@
 #include "stats/histogram.h"
 
 #define HCE_MAX_DATABASES	128
+#define HCE_MAX_HOLDS		16
 #define HCE_MAX_TYPES		4096
 #define HCE_MAX_TOPIC		250 /* 249 and a NUL */
 #define HCE_MAX_ERROR		256
@@ -64,11 +65,12 @@ typedef struct HceDatabase
 	/* written by the launcher */
 	bool		wanted;			/* has the extension */
 	bool		excluded;		/* by hcevents.excluded_databases */
+	bool		label_on;		/* its label says that it is not */
 	int			restarts;
 	TimestampTz next_start;		/* back-off */
 
-	/* written by utility commands, see databases.c */
-	int			hold_pid;		/* 0, or who needs the database to itself */
+	/* written by utility commands, see holds.c */
+	int			hold_pids[HCE_MAX_HOLDS];	/* who need it alone; 0 = free */
 
 	/* written by the relay */
 	pid_t		relay_pid;		/* 0 when none runs */

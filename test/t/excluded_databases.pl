@@ -367,6 +367,8 @@ cmp_ok(timed('CREATE DATABASE test_live TEMPLATE live'), '<', 5, 'a copy of a da
 is_excluded('test_live');
 hce_wait_for_relay($node, 'streaming', 'live');
 insert('test_live', 'copied');
+# without a relay it resumes nothing, not later either
+sql('test_live', 'SELECT hcevents.resume()');
 exclude(q{''});
 hce_wait_for_relay($node, 'paused', 'test_live');
 insert('test_live', 'copied, paused');
@@ -389,13 +391,21 @@ sql('postgres', 'ALTER DATABASE live ALLOW_CONNECTIONS true');
 exclude(q{''});
 hce_wait_for_relay($node, 'streaming', 'live');
 
-# A standby keeps no slot of an excluded database
+# A standby keeps no slot of an excluded database, whatever it is told itself,
+# nor of a copy, whose position stands still as well
 
 exclude(q{'test_*'});
 is_excluded('test_live');
+sql('postgres', 'CREATE DATABASE copy TEMPLATE live');
+hce_wait_for_relay($node, 'paused', 'copy');
+ok( $node->poll_query_until('postgres', <<'SQL'), 'the label of one that did deliver says that it is excluded');
+SELECT label = 'excluded' FROM pg_shseclabel, pg_database
+WHERE datname = 'test_live' AND objoid = oid AND provider = 'hcevents'
+SQL
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->append_conf('postgresql.auto.conf', "hcevents.excluded_databases = ''");
 $standby->start;
 ok( $standby->poll_query_until('postgres', <<'SQL'), 'a standby keeps the slots of those that publish, and no other');
 SELECT (SELECT string_agg(d.datname, ' ' ORDER BY d.datname) FROM pg_replication_slots, pg_database d WHERE slot_name = 'hcevents_' || d.oid)
@@ -403,7 +413,18 @@ SELECT (SELECT string_agg(d.datname, ' ' ORDER BY d.datname) FROM pg_replication
 SQL
 is( $standby->safe_psql('postgres', q{SELECT state FROM hcevents.status WHERE datname = 'test_live'}),
 	'excluded', 'and says so');
+is( $standby->safe_psql('postgres', q{SELECT state, waiting_for FROM hcevents.status WHERE datname = 'copy'}),
+	'standby|', 'nothing is missing for a copy');
 $standby->stop;
+
+# A dump that is restored says whether its original delivered
+
+sql('postgres', 'ALTER SYSTEM RESET hcevents.excluded_databases');
+$node->reload;
+sql('postgres', q{CREATE DATABASE test_restored; SECURITY LABEL FOR hcevents ON DATABASE test_restored IS 'on'});
+sql('postgres', 'DROP DATABASE copy');
+sql('test_restored', 'CREATE EXTENSION hcevents');
+hce_wait_for_relay($node, 'streaming', 'test_restored');
 $node->stop;
 
 # A server that can have no slot at all, as in many a CI job

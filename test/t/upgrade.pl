@@ -381,5 +381,28 @@ hce_flush($node);
 is((names())[-1], 'in time', 'new events arrive');
 ok(gaps() == $before + 2 || grep({ $_ eq 'too late' } names()),
 	'what was captured before arrived, or is in a gap');
+
+# All was delivered when a relay last stopped, but not what was captured since,
+# while the database was excluded
+
+$before = gaps();
+stop('complete once more');
+$node->append_conf('postgresql.conf', "hcevents.excluded_databases = 'postgres'");
+$node->start;
+ok( $node->poll_query_until('postgres', <<'SQL'), 'the label of an excluded database says so');
+SELECT (SELECT state = 'excluded' FROM hcevents.status)
+  AND EXISTS (SELECT FROM pg_shseclabel WHERE provider = 'hcevents' AND label = 'excluded')
+SQL
+is(complete(), 't', 'while the position is that of the last relay');
+insert('excluded');
+stop('excluded');
+upgrade('eighth');
+resume();
+insert('excluded no more');
+hce_flush($node);
+is((names())[-1], 'excluded no more', 'new events arrive');
+is(gaps(), $before + 1, 'what was captured without a relay is a gap');
+is(ask(q{SELECT label FROM pg_shseclabel WHERE provider = 'hcevents'}), 'on',
+	'the label says that it delivers');
 $node->stop;
 done_testing();
