@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <time.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -52,21 +53,29 @@
 /* How long a look at the others, or at reports, is put off. */
 #define POLL_MS		5
 
+/* After which time SIGTERM comes again, for as long as we are there. */
+#define REPEAT_S	1
+
 static volatile sig_atomic_t server_stops = false;
+static timer_t repeat;
 
 /*
  * SIGTERM: end in order.  A transaction is finished first: what was delivered
  * and is not in the position row yet would be sent again.  But a wait for a
- * lock, which may last, is given up at once.  (A signal that comes just before
- * such a wait does not end it; the holder of the lock does.)
+ * lock, which may last, is given up at once.  A signal that comes just before
+ * such a wait cannot end it, and the holder of the lock may be one that the
+ * server ends after us (a walsender), so the signal is repeated.
  */
 static void
 handle_sigterm(int signo, siginfo_t *info, void *context)
 {
+	static const struct itimerspec interval = {{REPEAT_S, 0}, {REPEAT_S, 0}};
 	int			save_errno = errno;
 
+	if (!ShutdownRequestPending)
+		(void) timer_settime(repeat, 0, &interval, NULL);
 	ShutdownRequestPending = true;
-	if (info->si_pid == PostmasterPid)
+	if (info->si_code == SI_USER && info->si_pid == PostmasterPid)
 		server_stops = true;
 	if (IsTransactionState() && MyProc != NULL && MyProc->waitLock != NULL)
 		die(signo);
@@ -79,7 +88,13 @@ void
 hce_relay_catch_sigterm(void)
 {
 	struct sigaction action;
+	struct sigevent again;
 
+	memset(&again, 0, sizeof(again));
+	again.sigev_notify = SIGEV_SIGNAL;
+	again.sigev_signo = SIGTERM;
+	if (timer_create(CLOCK_MONOTONIC, &again, &repeat) != 0)
+		elog(ERROR, "could not create a timer: %m");
 	memset(&action, 0, sizeof(action));
 	action.sa_sigaction = handle_sigterm;
 	sigemptyset(&action.sa_mask);

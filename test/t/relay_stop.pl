@@ -53,5 +53,23 @@ ok( hce_wait_until(sub { !kill(0, $pid) }, 10),
 $holder->quit;
 hce_flush($node);
 
+# It is told before the wait begins: with an event that Kafka takes at the last
+# moment, so that there is a position to write
+
+$kafka->pause;
+$node->safe_psql('postgres', "INSERT INTO patients (name) VALUES ('at the last moment')");
+ok($node->poll_query_until('postgres', 'SELECT sum(pending) = 1 FROM hcevents.delivery_stats'),
+	'an event is on its way');
+$pid = hce_relay_pid($node);
+kill 'STOP', $pid;
+$holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; LOCK TABLE hcevents.position IN ACCESS EXCLUSIVE MODE');
+$kafka->resume;
+kill $_, $pid foreach 'TERM', 'CONT';
+ok( hce_wait_until(sub { !kill(0, $pid) }, 10),
+	'a relay that was told before it waits for a lock ends soon');
+$holder->quit;
+hce_flush($node);
+
 $node->stop;
 done_testing();
