@@ -18,11 +18,9 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
-#include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
@@ -187,44 +185,21 @@ check_not_renamed(Relation rel, const char *name, const char *resource)
 }
 
 /*
- * The command is checked in full, also where check_function_bodies is off and
- * CREATE TRIGGER makes what a dump had (trigger_check.c).
+ * Make the trigger, or give the one that is there these arguments.  It goes on
+ * firing where it did, on a subscriber too (ENABLE ALWAYS, ENABLE REPLICA), but
+ * one that was disabled fires again.
  */
 static void
-create_trigger(Relation rel, const char *name, List *arguments)
+write_trigger(Relation rel, const Trigger *trigger, const char *name,
+			  List *arguments)
 {
-	StringInfoData command;
-	ListCell   *cell;
-	int			nest;
+	bool		fires = trigger != NULL && trigger->tgenabled != TRIGGER_DISABLED;
 
-	initStringInfo(&command);
-	appendStringInfo(&command,
-					 "CREATE OR REPLACE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION hcevents.emit(",
-					 quote_identifier(name), qualified_name(rel));
-	foreach(cell, arguments)
-		appendStringInfo(&command, "%s%s", cell == list_head(arguments) ? "" : ", ",
-						 quote_literal_cstr(lfirst(cell)));
-	appendStringInfoChar(&command, ')');
-	nest = NewGUCNestLevel();
-	(void) set_config_option("check_function_bodies", "on", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	hce_attach_execute(command.data, true);
-	AtEOXact_GUC(true, nest);
-}
-
-/*
- * A trigger was replaced, which makes it fire on the origin only: let one
- * that fired on a subscriber too (ENABLE ALWAYS, ENABLE REPLICA) go on doing
- * so, with its clones.  ALTER TABLE refuses while we have the table open.
- */
-static void
-restore_firing(const char *table, const char *name, char enabled)
-{
-	if (enabled != TRIGGER_FIRES_ALWAYS && enabled != TRIGGER_FIRES_ON_REPLICA)
-		return;
-	hce_attach_execute(psprintf("ALTER TABLE %s ENABLE %s TRIGGER %s", table,
-								enabled == TRIGGER_FIRES_ALWAYS ? "ALWAYS" : "REPLICA",
-								quote_identifier(name)), true);
+	if (fires && hce_attach_is_ours(trigger) && hce_attach_is_plain(trigger))
+		hce_ddl_attach_again(rel, trigger, arguments);
+	else
+		hce_ddl_attach(rel, name, arguments,
+					   fires ? trigger->tgenabled : TRIGGER_FIRES_ON_ORIGIN);
 }
 
 /* Rows of a child table fire the child's triggers, not the parent's. */
@@ -251,9 +226,7 @@ hce_attach(PG_FUNCTION_ARGS)
 	HceSpecArgs *args;
 	char	  **strings;
 	char	   *name;
-	char	   *table;
 	const Trigger *trigger;
-	bool		same;
 	ListCell   *cell;
 	int			count = 0;
 
@@ -279,13 +252,9 @@ hce_attach(PG_FUNCTION_ARGS)
 	if (trigger == NULL)
 		check_not_renamed(rel, name, args->resource);
 	report_children(rel);
-	table = qualified_name(rel);
-	same = trigger != NULL && same_arguments(trigger, arguments);
-	if (!same)
-		create_trigger(rel, name, arguments);
+	if (trigger == NULL || !same_arguments(trigger, arguments))
+		write_trigger(rel, trigger, name, arguments);
 	relation_close(rel, NoLock);
-	if (!same && trigger != NULL)
-		restore_firing(table, name, trigger->tgenabled);
 	PG_RETURN_ARRAYTYPE_P(hce_attach_array_of_list(hce_attach_event_types(args)));
 }
 

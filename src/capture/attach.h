@@ -24,7 +24,6 @@ extern bool hce_attach_is_ours(const Trigger *trigger);
 extern bool hce_attach_is_plain(const Trigger *trigger);
 extern List *hce_attach_list_of_array(ArrayType *array, const char *what);
 extern ArrayType *hce_attach_array_of_list(List *strings);
-extern void hce_attach_execute(const char *command, bool as_owner);
 extern List *hce_attach_event_types(const HceSpecArgs *args);
 
 #endif							/* HCE_ATTACH_H */

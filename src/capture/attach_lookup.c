@@ -14,7 +14,6 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -185,29 +184,4 @@ hce_attach_extension_owner(void)
 	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
 	ReleaseSysCache(tuple);
 	return owner;
-}
-
-/*
- * Run a DDL command of ours, every name in it quoted and qualified.
- *
- * CREATE TRIGGER wants EXECUTE on emit(), which nobody has, so that only
- * attach() and superusers make triggers: with "as_owner" the command runs as
- * the extension's owner, after the caller's ownership of the table has been
- * checked.  An error restores the user id by itself.
- */
-void
-hce_attach_execute(const char *command, bool as_owner)
-{
-	Oid			user;
-	int			context;
-
-	GetUserIdAndSecContext(&user, &context);
-	if (as_owner)
-		SetUserIdAndSecContext(hce_attach_extension_owner(),
-							   context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
-	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not run \"%s\"", command);
-	SPI_finish();
-	SetUserIdAndSecContext(user, context);
 }

@@ -32,6 +32,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* The arguments of a trigger, as the executor has them. */
@@ -52,16 +53,25 @@ read_arguments(Relation catalog, HeapTuple tuple, int count)
 	return result;
 }
 
+/* NULL if the table is gone: nothing here locks it. */
 static HceAttachment *
 make_attachment(Relation catalog, HeapTuple tuple)
 {
 	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-	HceAttachment *result = palloc0(sizeof(HceAttachment));
+	HeapTuple	table = SearchSysCache1(RELOID, ObjectIdGetDatum(form->tgrelid));
+	HceAttachment *result;
+	Form_pg_class class;
+	char	   *schema;
 
+	if (!HeapTupleIsValid(table))
+		return NULL;
+	class = (Form_pg_class) GETSTRUCT(table);
+	schema = get_namespace_name(class->relnamespace);
+	result = palloc0(sizeof(HceAttachment));
 	result->table = form->tgrelid;
-	result->table_name =
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(form->tgrelid)),
-								   get_rel_name(form->tgrelid));
+	result->owner = class->relowner;
+	result->table_name = quote_qualified_identifier(schema, NameStr(class->relname));
+	ReleaseSysCache(table);
 	result->trigger_name = pstrdup(NameStr(form->tgname));
 	result->nargs = form->tgnargs;
 	result->args = read_arguments(catalog, tuple, form->tgnargs);
@@ -70,7 +80,7 @@ make_attachment(Relation catalog, HeapTuple tuple)
 
 /*
  * The attachment that a trigger is, in the current memory context; NULL if it
- * is none, or a partition's clone of one.
+ * is none, or a partition's clone of one, or gone with its table.
  *
  * Takes no lock on the table and parses nothing, so that it can be called
  * while the trigger is being dropped.

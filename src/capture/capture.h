@@ -53,6 +53,7 @@ extern Datum hce_capture_text(const char *data, Size len);
 /* trigger_check.c */
 extern void hce_trigger_check_init(void);
 extern bool hce_trigger_is_emit(Oid function);
+extern void hce_trigger_check(Oid table, const char *name, bool strict);
 
 /* ddl.c */
 extern void hce_ddl_init(void);

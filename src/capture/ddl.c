@@ -36,13 +36,18 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -239,6 +244,13 @@ act_on_created(HceAttachment *before, HceAttachment *after)
 	}
 	else if (before != NULL)
 	{
+		/* the privilege TRIGGER alone is enough to come here */
+		if (!has_privs_of_role(GetUserId(), before->owner))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("must be owner of table %s", before->table_name),
+					 errdetail("Trigger \"%s\" publishes its events.",
+							   before->trigger_name)));
 		hce_ddl_refuse_drop(before);
 		hce_attachment_log_write("detach", before, before->parsed, NULL);
 	}
@@ -321,6 +333,93 @@ watch_utility(PlannedStmt *pstmt, const char *queryString,
 		act(&command, create, before, alter_enum);
 }
 
+/* CREATE OR REPLACE TRIGGER name AFTER ... FOR EACH ROW, as attach() has it. */
+static CreateTrigStmt *
+trigger_statement(Relation rel, const char *name, List *arguments)
+{
+	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
+	ListCell   *cell;
+
+	stmt->replace = true;
+	stmt->trigname = pstrdup(name);
+	stmt->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
+								  pstrdup(RelationGetRelationName(rel)), -1);
+	stmt->funcname = list_make2(makeString(pstrdup("hcevents")),
+								makeString(pstrdup("emit")));
+	foreach(cell, arguments)
+		stmt->args = lappend(stmt->args, makeString(lfirst(cell)));
+	stmt->row = true;
+	stmt->timing = TRIGGER_TYPE_AFTER;
+	stmt->events = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
+	return stmt;
+}
+
+/*
+ * Make the trigger of attach(), or replace it, and check and log it.
+ *
+ * CREATE TRIGGER wants EXECUTE on emit(), which nobody has, so that only
+ * attach() and superusers make triggers.  The caller has seen to it that the
+ * table is the current user's; the extension's owner, who is a superuser, makes
+ * the trigger.  So no command may be run in his name: a command fires event
+ * triggers, which run whatever they find in the caller's search_path, and names
+ * its table, which may be another's by then.
+ *
+ * "fires": as pg_trigger.tgenabled.  Locks the table, and its partitions,
+ * against writers (SHARE ROW EXCLUSIVE).
+ */
+void
+hce_ddl_attach(Relation rel, const char *name, List *arguments, char fires)
+{
+	Oid			former = get_trigger_oid(RelationGetRelid(rel), name, true);
+	HceAttachment *before = OidIsValid(former) ? hce_attachment_read(former) : NULL;
+	CreateTrigStmt *stmt = trigger_statement(rel, name, arguments);
+	ObjectAddress made;
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(hce_attach_extension_owner(),
+						   context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	made = CreateTriggerFiringOn(stmt, NULL, RelationGetRelid(rel), InvalidOid,
+								 InvalidOid, InvalidOid,
+								 hce_attach_emit_function(), InvalidOid, NULL,
+								 false, false, fires);
+	/* an error before this restores the user by itself */
+	SetUserIdAndSecContext(user, context);
+	CommandCounterIncrement();
+	hce_trigger_check(RelationGetRelid(rel), name, true);
+	act_on_created(before, hce_attachment_read(made.objectId));
+}
+
+/*
+ * Give the trigger of attach() other arguments: it goes on firing as somebody
+ * has set it, on each partition.  Otherwise like hce_ddl_attach().
+ */
+void
+hce_ddl_attach_again(Relation rel, const Trigger *trigger, List *arguments)
+{
+	List	   *tables = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
+		find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL) :
+		list_make1_oid(RelationGetRelid(rel));
+	HceAttachment *before;
+	ListCell   *cell;
+
+	LockRelationOid(RelationGetRelid(rel), ShareRowExclusiveLock);
+	before = hce_attachment_read(trigger->tgoid);
+	if (before == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("trigger \"%s\" of table \"%s\" was dropped meanwhile",
+						trigger->tgname, RelationGetRelationName(rel)),
+				 errhint("Call hcevents.attach() again.")));
+	foreach(cell, tables)
+		hce_ddl_write_trigger(lfirst_oid(cell), trigger->tgname, arguments);
+	CommandCounterIncrement();
+	hce_trigger_check(RelationGetRelid(rel), trigger->tgname, true);
+	act_on_created(before, hce_attachment_read(trigger->tgoid));
+}
+
 /* Run a DROP TRIGGER of detach(), which nothing refuses. */
 void
 hce_ddl_detach(const char *command)
@@ -330,7 +429,10 @@ hce_ddl_detach(const char *command)
 	detaching = true;
 	PG_TRY();
 	{
-		hce_attach_execute(command, false);
+		SPI_connect();
+		if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not run \"%s\"", command);
+		SPI_finish();
 	}
 	PG_FINALLY();
 	{

@@ -24,6 +24,7 @@
 typedef struct HceAttachment
 {
 	Oid			table;
+	Oid			owner;			/* of the table */
 	char	   *table_name;		/* quoted and qualified */
 	char	   *trigger_name;
 	int			nargs;
@@ -80,6 +81,10 @@ extern void hce_attachment_log_write(const char *action,
 									 const HceSpecArgs *after);
 
 /* ddl.c */
+extern void hce_ddl_attach(Relation rel, const char *name, List *arguments,
+						   char fires);
+extern void hce_ddl_attach_again(Relation rel, const Trigger *trigger,
+								 List *arguments);
 extern void hce_ddl_detach(const char *command);
 
 /* ddl_arguments.c */
@@ -93,6 +98,7 @@ extern List *hce_ddl_follow_primary_key(HceFollow *follow);
 
 /* ddl_follow.c */
 extern void hce_ddl_follow(List *tables);
+extern void hce_ddl_write_trigger(Oid table, const char *name, List *arguments);
 
 /* ddl_values.c */
 extern void hce_ddl_value_renamed(const AlterEnumStmt *stmt);

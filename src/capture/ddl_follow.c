@@ -75,6 +75,25 @@ write_arguments(Relation rel, Oid trigger, List *arguments)
 	CacheInvalidateRelcache(rel);
 }
 
+/*
+ * The same for the trigger of that name that calls emit(), of a table that the
+ * caller has locked against writers.
+ */
+void
+hce_ddl_write_trigger(Oid table, const char *name, List *arguments)
+{
+	Relation	rel = relation_open(table, NoLock);
+	const TriggerDesc *desc = CopyTriggerDesc(rel->trigdesc);
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		if (strcmp(desc->triggers[i].tgname, name) == 0 &&
+			hce_trigger_is_emit(desc->triggers[i].tgfoid))
+			write_arguments(rel, desc->triggers[i].tgoid, arguments);
+	}
+	relation_close(rel, NoLock);
+}
+
 /* The trigger's arguments, taken apart. */
 static HceSpecArgs *
 parse_list(List *arguments)

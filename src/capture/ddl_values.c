@@ -98,27 +98,39 @@ refuse_rename(const AlterEnumStmt *stmt, const HceAttachment *attachment,
 						 stmt->newVal)));
 }
 
+static bool
+names_value(const HceTransitionArg *transition, const char *value)
+{
+	return strcmp(transition->to, value) == 0 ||
+		(transition->from != NULL && strcmp(transition->from, value) == 0);
+}
+
+/* The table is not locked unless a transition has a text like the value. */
+static void
+check_transition(const AlterEnumStmt *stmt, Oid type,
+				 const HceAttachment *attachment,
+				 const HceTransitionArg *transition)
+{
+	Relation	rel;
+
+	if (!names_value(transition, stmt->oldVal) ||
+		(rel = try_relation_open(attachment->table, AccessShareLock)) == NULL)
+		return;
+	if (is_of_type(rel, transition->column, type))
+		refuse_rename(stmt, attachment, transition);
+	relation_close(rel, AccessShareLock);
+}
+
 static void
 check_attachment(const AlterEnumStmt *stmt, Oid type, HceAttachment *attachment)
 {
-	Relation	rel;
 	ListCell   *cell;
 
 	hce_attachment_parse(attachment);
-	if (attachment->parsed == NULL || attachment->parsed->transitions == NIL ||
-		(rel = try_relation_open(attachment->table, AccessShareLock)) == NULL)
+	if (attachment->parsed == NULL)
 		return;
 	foreach(cell, attachment->parsed->transitions)
-	{
-		const HceTransitionArg *transition = lfirst(cell);
-
-		if ((strcmp(transition->to, stmt->oldVal) == 0 ||
-			 (transition->from != NULL &&
-			  strcmp(transition->from, stmt->oldVal) == 0)) &&
-			is_of_type(rel, transition->column, type))
-			refuse_rename(stmt, attachment, transition);
-	}
-	relation_close(rel, NoLock);
+		check_transition(stmt, type, attachment, lfirst(cell));
 }
 
 /*

@@ -36,6 +36,9 @@ static List *replaced = NIL;
 /* Does the cache hold a spec that is not to outlast the transaction? */
 static bool any_invalid = false;
 
+/* How many invalidations there were: one may come while a spec is built. */
+static uint64 invalidations = 0;
+
 /* Mark the specs that depend on a relation; InvalidOid = all. */
 static void
 invalidate_relation(Datum arg, Oid relation)
@@ -43,6 +46,7 @@ invalidate_relation(Datum arg, Oid relation)
 	HASH_SEQ_STATUS scan;
 	CacheEntry *entry;
 
+	invalidations++;
 	if (cache == NULL)
 		return;
 	hash_seq_init(&scan, cache);
@@ -91,6 +95,23 @@ retire(HceSpec *spec)
 }
 
 /*
+ * The trigger as the catalogs have it: the executor's own copy is as old as
+ * the statement, which may have called attach() meanwhile.
+ */
+static const Trigger *
+newest(Relation rel, const Trigger *trigger)
+{
+	const TriggerDesc *desc = CopyTriggerDesc(rel->trigdesc);
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		if (desc->triggers[i].tgoid == trigger->tgoid)
+			return &desc->triggers[i];
+	}
+	return trigger;
+}
+
+/*
  * The spec of a trigger on "rel".
  *
  * Valid until the end of the transaction.  An error while it is built leaves
@@ -119,11 +140,16 @@ hce_spec_get(Relation rel, const Trigger *trigger)
 	}
 	if (entry->spec == NULL)
 	{
-		/* the table is locked, so nothing that matters can change meanwhile */
-		spec = hce_spec_build(rel, trigger, false);
+		uint64		before = invalidations;
+
+		/*
+		 * The table is locked, but not its root's name, a schema's or a cast.
+		 * What changes meanwhile has the next row build the spec anew.
+		 */
+		spec = hce_spec_build(rel, newest(rel, trigger), false);
 		MemoryContextSetParent(spec->context, TopMemoryContext);
-		spec->valid = true;
-		any_invalid |= spec->problem != NULL;
+		spec->valid = invalidations == before;
+		any_invalid |= spec->problem != NULL || !spec->valid;
 		entry = hash_search(cache, &trigger->tgoid, HASH_ENTER, &found);
 		entry->spec = spec;
 	}

@@ -81,29 +81,50 @@ check_names(const HceSpec *spec, int level)
 				 errhint("Give one of them another name: \"published_name:column\".")));
 }
 
-/* Build the new trigger's spec, for the errors that this raises. */
+/*
+ * A row that moves to another partition is a DELETE there and an INSERT here:
+ * which attach() makes one update of, and a trigger without all three cannot.
+ */
 static void
-check_trigger(const CreateTrigStmt *stmt)
+check_moves(Relation rel, const Trigger *trigger)
 {
-	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	Relation	rel;
-	const TriggerDesc *desc;
+	const int	all = TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
 
-	if (!OidIsValid(relid))
-		return;
-	rel = relation_open(relid, AccessShareLock);
-	desc = CopyTriggerDesc(rel->trigdesc);
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE &&
+		(trigger->tgtype & all) != all)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("trigger \"%s\" does not see rows of \"%s\" that move to another partition as updated",
+						trigger->tgname, RelationGetRelationName(rel)),
+				 errhint("Such an UPDATE fires triggers for DELETE and INSERT. Create the trigger AFTER INSERT OR UPDATE OR DELETE, or use hcevents.attach().")));
+}
+
+/*
+ * Check a trigger that calls emit(), by building its spec, for the errors that
+ * this raises.  Does nothing for other triggers.
+ *
+ * "strict": what is wrong with it is an error.  A restore makes what was there,
+ * with a WARNING.
+ */
+void
+hce_trigger_check(Oid table, const char *name, bool strict)
+{
+	Relation	rel = relation_open(table, AccessShareLock);
+	const TriggerDesc *desc = CopyTriggerDesc(rel->trigdesc);
+
 	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
 	{
 		const Trigger *trigger = &desc->triggers[i];
 		HceSpec    *spec;
 
-		if (strcmp(trigger->tgname, stmt->trigname) != 0 ||
+		if (strcmp(trigger->tgname, name) != 0 ||
 			!hce_trigger_is_emit(trigger->tgfoid))
 			continue;
 		check_type(trigger);
-		spec = hce_spec_build(rel, trigger, check_function_bodies);
-		check_names(spec, check_function_bodies ? ERROR : WARNING);
+		if (strict)
+			check_moves(rel, trigger);
+		spec = hce_spec_build(rel, trigger, strict);
+		check_names(spec, strict ? ERROR : WARNING);
 		if (spec->problem != NULL)
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),
@@ -114,6 +135,15 @@ check_trigger(const CreateTrigStmt *stmt)
 		break;
 	}
 	relation_close(rel, AccessShareLock);
+}
+
+static void
+check_created(const CreateTrigStmt *stmt)
+{
+	Oid			table = RangeVarGetRelid(stmt->relation, NoLock, true);
+
+	if (OidIsValid(table))
+		hce_trigger_check(table, stmt->trigname, check_function_bodies);
 }
 
 static void
@@ -134,7 +164,7 @@ check_utility(PlannedStmt *pstmt, const char *queryString,
 								params, queryEnv, dest, qc);
 
 	if (create != NULL)
-		check_trigger(create);
+		check_created(create);
 }
 
 void

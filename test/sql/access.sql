@@ -132,6 +132,50 @@ REVOKE CREATE ON SCHEMA public FROM hce_attach;
 SELECT hcevents.revoke_access('hce_attach', 'attach');
 DROP ROLE hce_nothing, hce_watch, hce_monitor, hce_attach, hce_publish, hce_operate;
 
+-- attach() runs nothing for a superuser: neither what an event trigger finds in
+-- the caller's search_path, nor for who may attach but does not own the table
+CREATE ROLE hce_app;
+SELECT hcevents.grant_access('hce_app', 'attach');
+CREATE SCHEMA hce_evil AUTHORIZATION hce_app;
+CREATE FUNCTION hce_watch_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE command record;
+BEGIN FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP NULL; END LOOP; END $$;
+CREATE EVENT TRIGGER hce_watch_ddl ON ddl_command_end EXECUTE FUNCTION hce_watch_ddl();
+SET ROLE hce_app;
+CREATE TABLE hce_evil.things (id int PRIMARY KEY, name text, more text);
+CREATE FUNCTION hce_evil.pg_event_trigger_ddl_commands() RETURNS TABLE (x int) LANGUAGE plpgsql AS $$
+BEGIN
+	IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN
+		RAISE WARNING 'evil runs as a superuser';
+	END IF;
+END $$;
+SET search_path = hce_evil, pg_catalog;
+SELECT hcevents.attach('hce_evil.things', 'thing', '{name}');
+ALTER TABLE hce_evil.things ENABLE ALWAYS TRIGGER hcevents_thing;
+SELECT hcevents.attach('hce_evil.things', 'thing', '{name,more}');
+SELECT tgenabled FROM pg_catalog.pg_trigger WHERE tgrelid = 'hce_evil.things'::regclass;
+SELECT hcevents.detach('hce_evil.things');
+RESET search_path;
+RESET ROLE;
+DROP EVENT TRIGGER hce_watch_ddl;
+DROP FUNCTION hce_watch_ddl;
+DROP OWNED BY hce_app;
+
+-- the privilege TRIGGER does not let anybody end what is published
+CREATE TABLE hce_clinic (id int PRIMARY KEY);
+CREATE FUNCTION hce_other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+SELECT hcevents.attach('hce_clinic', 'clinic');
+GRANT TRIGGER ON hce_clinic TO hce_app;
+SET ROLE hce_app;
+SET hcevents.on_missing_column = skip;
+CREATE OR REPLACE TRIGGER hcevents_clinic AFTER INSERT ON hce_clinic FOR EACH ROW EXECUTE FUNCTION hce_other();
+RESET hcevents.on_missing_column;
+RESET ROLE;
+SELECT events FROM hcevents.attachments;
+DROP TABLE hce_clinic;
+DROP FUNCTION hce_other;
+DROP ROLE hce_app;
+
 -- in a database without the extension anybody may use its names: nothing of
 -- his is taken for ours, and nothing runs for a superuser
 CREATE ROLE hce_tenant;

@@ -127,6 +127,17 @@ SELECT pg_current_wal_insert_lsn() AS lsn \gset
 UPDATE visits SET region = 'north' WHERE id = 11;
 SELECT * FROM seen(:'lsn');
 
+-- attached with other columns, each partition fires as it was told to
+ALTER TABLE visits_south ENABLE ALWAYS TRIGGER hcevents_visit;
+ALTER TABLE visits_north DISABLE TRIGGER hcevents_visit;
+SELECT hcevents.attach('visits', 'visit', '{region}', key => '{id}');
+SELECT tgrelid::regclass, tgenabled, encode(tgargs, 'escape') LIKE '%columns={region}%' AS new_columns
+FROM pg_trigger WHERE tgname = 'hcevents_visit' ORDER BY 1;
+ALTER TABLE visits ENABLE TRIGGER hcevents_visit;
+
+-- one written by hand cannot make one update of a moved row
+CREATE TRIGGER by_hand AFTER UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION hcevents.emit('visit.touched', 'key={id}');
+
 -- a partition cannot be detached by itself; the whole table can
 SELECT hcevents.detach('visits_south');
 SELECT hcevents.detach('visits');
