@@ -18,6 +18,8 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -188,13 +190,21 @@ check_not_renamed(Relation rel, const char *name, const char *resource)
  * Make the trigger, or give the one that is there these arguments.  It goes on
  * firing where it did, on a subscriber too (ENABLE ALWAYS, ENABLE REPLICA), but
  * one that was disabled fires again.
+ *
+ * The table is locked first, before any partition, as a writer locks them; what
+ * there is is looked at again then.
  */
 static void
-write_trigger(Relation rel, const Trigger *trigger, const char *name,
-			  List *arguments)
+write_trigger(Relation rel, const char *name, List *arguments)
 {
-	bool		fires = trigger != NULL && trigger->tgenabled != TRIGGER_DISABLED;
+	const Trigger *trigger;
+	bool		fires;
 
+	PreventCommandIfReadOnly("hcevents.attach()");
+	LockRelationOid(RelationGetRelid(rel), ShareRowExclusiveLock);
+	trigger = hce_attach_find_trigger(rel, name);
+	check_name_is_free(rel, trigger);
+	fires = trigger != NULL && trigger->tgenabled != TRIGGER_DISABLED;
 	if (fires && hce_attach_is_ours(trigger) && hce_attach_is_plain(trigger))
 		hce_ddl_attach_again(rel, trigger, arguments);
 	else
@@ -253,7 +263,7 @@ hce_attach(PG_FUNCTION_ARGS)
 		check_not_renamed(rel, name, args->resource);
 	report_children(rel);
 	if (trigger == NULL || !same_arguments(trigger, arguments))
-		write_trigger(rel, trigger, name, arguments);
+		write_trigger(rel, name, arguments);
 	relation_close(rel, NoLock);
 	PG_RETURN_ARRAYTYPE_P(hce_attach_array_of_list(hce_attach_event_types(args)));
 }

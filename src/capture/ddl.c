@@ -364,8 +364,8 @@ trigger_statement(Relation rel, const char *name, List *arguments)
  * triggers, which run whatever they find in the caller's search_path, and names
  * its table, which may be another's by then.
  *
- * "fires": as pg_trigger.tgenabled.  Locks the table, and its partitions,
- * against writers (SHARE ROW EXCLUSIVE).
+ * "fires": as pg_trigger.tgenabled.  The caller has locked the table against
+ * writers (SHARE ROW EXCLUSIVE); so are its partitions here.
  */
 void
 hce_ddl_attach(Relation rel, const char *name, List *arguments, char fires)
@@ -394,25 +394,18 @@ hce_ddl_attach(Relation rel, const char *name, List *arguments, char fires)
 
 /*
  * Give the trigger of attach() other arguments: it goes on firing as somebody
- * has set it, on each partition.  Otherwise like hce_ddl_attach().
+ * has set it, on each partition.  Otherwise like hce_ddl_attach(), but that the
+ * caller has locked the table.
  */
 void
 hce_ddl_attach_again(Relation rel, const Trigger *trigger, List *arguments)
 {
+	HceAttachment *before = hce_attachment_read(trigger->tgoid);
 	List	   *tables = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ?
 		find_all_inheritors(RelationGetRelid(rel), ShareRowExclusiveLock, NULL) :
 		list_make1_oid(RelationGetRelid(rel));
-	HceAttachment *before;
 	ListCell   *cell;
 
-	LockRelationOid(RelationGetRelid(rel), ShareRowExclusiveLock);
-	before = hce_attachment_read(trigger->tgoid);
-	if (before == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("trigger \"%s\" of table \"%s\" was dropped meanwhile",
-						trigger->tgname, RelationGetRelationName(rel)),
-				 errhint("Call hcevents.attach() again.")));
 	foreach(cell, tables)
 		hce_ddl_write_trigger(lfirst_oid(cell), trigger->tgname, arguments);
 	CommandCounterIncrement();

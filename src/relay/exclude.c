@@ -30,9 +30,17 @@
 void
 hce_exclude_main(Datum arg)
 {
+	Oid			dboid = DatumGetObjectId(arg);
+	HceDatabase *db;
+
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+	LWLockAcquire(hce_shared->lock, LW_SHARED);
+	db = hce_shared_find(dboid);
+	LWLockRelease(hce_shared->lock);
+	if (db == NULL || !db->excluded)
+		proc_exit(0);
 	hce_relay_settings_override("hcevents exclude");
 	(void) hce_database_label_set(HCE_LABEL_EXCLUDED);
 	proc_exit(0);

@@ -189,15 +189,27 @@ drop_orphan_slots(List *labelled)
 	pfree(dboids);
 }
 
-/* Take the place of an excluded database, which needs none. */
+/*
+ * Whether there is anything to do for a database.  One that is excluded, and
+ * whose label says so, has no relay and no slot: a place only lets it show that.
+ */
+static bool
+needs_place(const Labelled *labelled)
+{
+	return !labelled->excluded || labelled->on;
+}
+
+/* Take the place of a database that needs none, and has been left alone. */
 static void
-make_room(void)
+make_room(List *labelled)
 {
 	for (int i = 0; i < HCE_MAX_DATABASES; i++)
 	{
 		HceDatabase *db = &hce_shared->databases[i];
+		const Labelled *one = find_labelled(labelled, db->dboid);
 
-		if (!db->excluded || db->relay_pid != 0 || hce_holder(db) != 0)
+		if (one == NULL || needs_place(one) || db->state != HCE_EXCLUDED ||
+			db->relay_pid != 0 || hce_holder(db) != 0)
 			continue;
 		hce_shared_forget_types(db->dboid);
 		db->dboid = InvalidOid;
@@ -205,37 +217,43 @@ make_room(void)
 	}
 }
 
+/* A place for a database; false if none is left for it. */
+static bool
+add_place(const Labelled *labelled, List *all)
+{
+	HceDatabase *db = hce_shared_find_or_add(labelled->dboid);
+
+	if (db == NULL && needs_place(labelled))
+	{
+		make_room(all);
+		db = hce_shared_find_or_add(labelled->dboid);
+	}
+	if (db != NULL && !db->wanted)
+		db->next_start = 0;
+	return db != NULL;
+}
+
 /*
- * Places in shared memory for new ones; returns one that found none.  Those
- * that are excluded come last: a place lets them show that they are.
+ * Places in shared memory for new ones, first for those that need one; returns
+ * one of these that found none.
  */
 static Oid
 add_places(List *labelled)
 {
 	Oid			left_out = InvalidOid;
+	ListCell   *cell;
 
-	for (int excluded = 0; excluded <= 1; excluded++)
+	foreach(cell, labelled)
 	{
-		ListCell   *cell;
+		const Labelled *one = lfirst(cell);
 
-		foreach(cell, labelled)
-		{
-			const Labelled *one = lfirst(cell);
-			HceDatabase *db;
-
-			if (one->excluded != (excluded == 1))
-				continue;
-			db = hce_shared_find_or_add(one->dboid);
-			if (db == NULL && !one->excluded)
-			{
-				make_room();
-				db = hce_shared_find_or_add(one->dboid);
-			}
-			if (db == NULL && !one->excluded)
-				left_out = one->dboid;
-			if (db != NULL && !db->wanted)
-				db->next_start = 0;
-		}
+		if (needs_place(one) && !add_place(one, labelled))
+			left_out = one->dboid;
+	}
+	foreach(cell, labelled)
+	{
+		if (!needs_place(lfirst(cell)))
+			(void) add_place(lfirst(cell), labelled);
 	}
 	return left_out;
 }
@@ -299,6 +317,8 @@ hce_forget_database(HceDatabase *db)
 	{
 		hce_shared_forget_types(db->dboid);
 		db->dboid = InvalidOid;
+		/* somebody may have been waiting for a place */
+		pg_atomic_write_u32(&hce_shared->databases_changed, 1);
 	}
 	LWLockRelease(hce_shared->lock);
 }

@@ -120,7 +120,9 @@ mark_excluded(int i)
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (!db->label_on || RecoveryInProgress() || hce_holder(db) != 0 ||
-		db->next_start > now || !hce_database_allows_connections(db->dboid))
+		(db->next_start > now &&
+		 db->next_start <= TimestampTzPlusMilliseconds(now, WORKER_DELAY_MS)) ||
+		!hce_database_allows_connections(db->dboid))
 		return;
 	db->next_start = TimestampTzPlusMilliseconds(now, WORKER_DELAY_MS);
 	(void) start_worker(i, HCE_WORKER_EXCLUDE);

@@ -371,8 +371,6 @@ hce_relay_start(HceDatabase *shared)
 		/* until the server stops; each row that is written from here says so */
 		relay->stored.complete = false;
 		open_journal(relay);
-		if (!hce_database_label_set(HCE_LABEL_ON))
-			hce_relay_end(HCE_EXIT_GONE);
 	}
 	relay->stored_at_start = relay->stored.settled;
 	relay->resend_to = relay->stored.sent;
@@ -400,6 +398,9 @@ hce_relay_start(HceDatabase *shared)
 	 * life of a relay that fails at its row sends the same events again.
 	 */
 	if (relay->wal != NULL && !hce_relay_store(relay))
+		hce_relay_end(HCE_EXIT_GONE);
+	/* not before a row that is not complete */
+	if (relay->wal != NULL && !hce_database_label_set(HCE_LABEL_ON))
 		hce_relay_end(HCE_EXIT_GONE);
 	return relay;
 }
