@@ -1,6 +1,8 @@
 """KafkaProducer: the event is part of the caller's transaction."""
+import os
 import uuid
 
+import pg8000.dbapi
 import psycopg
 import psycopg2
 import pytest
@@ -65,6 +67,9 @@ WAYS = {
     'psycopg_dict_rows': lambda database: Plain(psycopg.connect(
         database.dsn, row_factory=psycopg.rows.dict_row)),
     'psycopg2': lambda database: Plain(psycopg2.connect(database.dsn)),
+    'pg8000': lambda database: Plain(pg8000.dbapi.connect(
+        os.environ['PGUSER'], database=database.name,
+        unix_sock='{PGHOST}/.s.PGSQL.{PGPORT}'.format_map(os.environ))),
     'sqlalchemy_session': lambda database: Plain(
         Session(engine_of(database, 'psycopg'))),
     'sqlalchemy_psycopg2_session': lambda database: Plain(

@@ -1,0 +1,1 @@
+"""Tests of an application as README.md shows them; test_captured.py runs them."""
