@@ -1,13 +1,16 @@
 #!/usr/bin/python3
-"""Which events were due, and which did hcevents, signals and an outbox send?
+"""Which events were due, and which did each way send?
 
 Prints a table in markdown: for each step of a program the events that the
 ledger says were due, those that hcevents delivered to Kafka, and what is
 missing and invented (sent, though nothing was committed, or sent once more)
-of each way.  Status 0 when nothing of hcevents is missing or invented.
+of each way: signals, an outbox written by signals, an outbox library.
+Status 0 when nothing of hcevents is missing or invented.
 
 A line of --signals is a JSON array: step, event type, key.  The outbox is the
-table public.outbox with such columns.
+table public.outbox with such columns.  The library's is public.published; it
+does not tell a new row from a changed one, so the first message of a patient
+counts as its creation.
 """
 import argparse
 import json
@@ -21,6 +24,13 @@ LEDGER = """SELECT coalesce(json_agg(json_build_array(step, event_type, key)), '
               FROM public.ledger"""
 OUTBOX = """SELECT coalesce(json_agg(json_build_array(step, event_type, key)), '[]')
               FROM public.outbox"""
+LIBRARY = """SELECT coalesce(json_agg(json_build_array(body->>'step',
+    destination || '.' || CASE WHEN destination = 'appointment' THEN body->>'status'
+                               WHEN nth = 1 THEN 'created' ELSE 'updated' END,
+    body->>'key')), '[]')
+    FROM (SELECT destination, body, row_number() OVER (
+              PARTITION BY destination, body->>'key' ORDER BY added) nth
+            FROM public.published) AS published"""
 STEP_OF_KEY = """SELECT coalesce(json_agg(json_build_array(event_type, key, version, step)), '[]')
                    FROM public.ledger"""
 NOBODY = 'no step'
@@ -111,7 +121,7 @@ def main():
     due = facts(query(options, LEDGER))
     delivered = read_delivered(options)
     ways = [delivered, read_signals(options.signals),
-            facts(query(options, OUTBOX))]
+            facts(query(options, OUTBOX)), facts(query(options, LIBRARY))]
     with open(options.steps, encoding='utf-8') as lines:
         steps = [line.split()[1] for line in lines
                  if line.startswith('step ')]
@@ -119,22 +129,23 @@ def main():
     steps += sorted(known - set(steps))
     print('| step | due | hcevents sent | missing | invented '
           '| signals sent | missing | invented '
-          '| outbox sent | missing | invented |')
-    print('|---|' + '---:|' * 10)
+          '| outbox sent | missing | invented '
+          '| outbox library sent | missing | invented |')
+    print('|---|' + '---:|' * 13)
     for step in steps:
         print(row(step, step, due, ways))
     print(row('**all**', None, due, ways))
     return judge(due, *ways)
 
 
-def judge(due, delivered, signals, outbox):
+def judge(due, delivered, signals, outbox, library):
     """Status: hcevents is exact, and the others did what they are here for.
 
     Handlers that nobody calls, or that note everything twice, would make
     hcevents look good: so they must note most of what saves one object, miss
     what goes past Django's signals, and invent what is rolled back.  Rows of
     the outbox are rolled back too, hence it misses the same and invents
-    nothing.
+    nothing.  The library also misses deletions, which call no save().
     """
     wrong = []
     if not due or due != delivered:
@@ -146,6 +157,10 @@ def judge(due, delivered, signals, outbox):
     if outbox - due or due - outbox != due - signals:
         wrong.append('the outbox invented, or missed other events than '
                      'signals')
+    if library - due or not (due & library).total() > due.total() / 3:
+        wrong.append('the library invented events, or hardly noted any')
+    if (due - signals) - (due - library):
+        wrong.append('the library noted what signals missed')
     for what in wrong:
         print(f'compare: {what}', file=sys.stderr)
     return 1 if wrong else 0

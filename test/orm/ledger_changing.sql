@@ -71,3 +71,14 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+CREATE FUNCTION public.ledger_visit() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM public.ledger_note(
+        'visit.created', NEW.id, NEW.version,
+        json_build_object('visit_id', NEW.id, 'reason', NEW.reason,
+                          'version', NEW.version));
+    RETURN NULL;
+END
+$$;

@@ -40,9 +40,12 @@ class Writer:
         self.ids = []
 
     def names(self):
+        """The tables as they are called now; patients may be a partition of the
+        table that programs write to."""
         return self.connection.execute(
-            'SELECT %s::regclass::text, %s::regclass::text',
-            [self.patients, self.appointments]).fetchone()
+            'SELECT coalesce(pg_partition_root(%s), %s)::regclass::text, '
+            '%s::regclass::text',
+            [self.patients, self.patients, self.appointments]).fetchone()
 
     def create(self, patients, appointments):
         number = next(numbers)
@@ -77,13 +80,24 @@ class Writer:
         self.connection.execute(
             f'DELETE FROM {appointments} WHERE patient_id = %s', [patient])
 
+    def visit(self, patients, appointments):
+        """A table that comes and goes; written to once the ledger sees it."""
+        if self.connection.execute(
+                "SELECT 1 FROM pg_trigger WHERE tgname = 'ledger_note' "
+                "AND tgrelid = to_regclass('visits')").fetchone():
+            number = next(numbers)
+            self.connection.execute(
+                'INSERT INTO visits (id, reason) VALUES (%s, %s)',
+                [number, f'Reason {number}'])
+
     def one(self):
         if len(self.ids) < 20:
             action = self.create
         else:
             action = self.random.choices(
-                [self.create, self.change, self.book, self.delete],
-                [4, 4, 3, 2])[0]
+                [self.create, self.change, self.book, self.delete,
+                 self.visit],
+                [4, 4, 3, 2, 2])[0]
         ids = list(self.ids)
         rolled_back = self.random.random() < 0.1
         try:

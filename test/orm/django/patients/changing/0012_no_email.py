@@ -4,6 +4,6 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
 
-    dependencies = [('patients', '0009_telephone')]
+    dependencies = [('patients', '0011_partitioned')]
 
     operations = [migrations.RemoveField('patient', 'email')]

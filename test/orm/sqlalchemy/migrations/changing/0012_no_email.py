@@ -1,8 +1,8 @@
 """A published column would go: refused, so this one is never applied."""
 from alembic import op
 
-revision = '0010'
-down_revision = '0009'
+revision = '0012'
+down_revision = '0011'
 
 
 def upgrade():
