@@ -30,7 +30,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(hce_node hce_new_node hce_patients hce_flush hce_stats hce_program
   hce_wait_until hce_wait_for_relay hce_relay_pid hce_run hce_verify
-  hce_top);
+  hce_figure hce_top);
 
 # What stops the servers is an END block.
 $SIG{TERM} = sub { exit 1 };
@@ -125,6 +125,14 @@ sub hce_run
 
 	IPC::Run::run(\@command, '<', \undef, '>', \$stdout, '2>', \$stderr);
 	return ($? >> 8, $stdout, $stderr);
+}
+
+# Something that was measured, as for sprintf: test/run prints it.
+sub hce_figure
+{
+	my ($format, @values) = @_;
+	note(sprintf "figure: $format", @values);
+	return;
 }
 
 # A server that preloads hcevents, not started.

@@ -126,7 +126,7 @@ sub fail_over
 			},
 			60),
 		'the new primary delivers');
-	diag(sprintf 'synchronous=%d first event %.2f s after the promotion',
+	hce_figure('synchronous=%d first event %.2f s after the promotion',
 		$sync, $first || -1);
 	$load->finish;
 	is($load->result(0), 0, 'the load goes on there') or diag($err);
@@ -146,7 +146,7 @@ sub verify
 		'--psql', $primary->installed_command('psql'),
 		'--conninfo', $primary->connstr('postgres'),
 		'--bootstrap-servers', $kafka->bootstrap, '--allow-duplicates');
-	diag("synchronous=$sync $out");
+	hce_figure('synchronous=%d %s', $sync, $out =~ s/\s+$//r);
 	like($out, qr/\bmissing=0\b/, 'nothing is missing') or diag($err);
 	is($status, 0, 'nothing is there that was not committed, all in order')
 	  or diag($err)

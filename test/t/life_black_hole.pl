@@ -39,7 +39,7 @@ sub within
 	my $well = $action->();
 	my $took = time() - $start;
 
-	note(sprintf 'time: %-60s %.2f s', $what, $took);
+	hce_figure('%-60s %.2f s', $what, $took);
 	ok($well, $what);
 	return cmp_ok($took, '<', $limit, sprintf '%s in %.2f s', $what, $took);
 }

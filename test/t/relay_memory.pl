@@ -84,7 +84,7 @@ ok( hce_wait_until(
 		},
 		60),
 	'all is delivered');
-note("RSS $before MB before, at most $highest MB");
+hce_figure('RSS %d MB before, at most %d MB', $before, $highest);
 cmp_ok($highest - $before, '<', 200,
 	'the relay holds no more than what is in flight');
 

@@ -92,7 +92,7 @@ ok( $standby->poll_query_until(
 		'postgres',
 		q{SELECT count(*) = 0 FROM pg_database WHERE datname = 'doomed'}),
 	'DROP DATABASE is replayed');
-note(sprintf 'after %.1f s', time() - $dropped);
+hce_figure('DROP DATABASE is replayed after %.1f s', time() - $dropped);
 ok( $standby->poll_query_until(
 		'postgres',
 		"SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name = 'hcevents_$doomed'"
@@ -119,7 +119,7 @@ $standby->safe_psql('postgres',
 	"ALTER DATABASE postgres SET hcevents.bootstrap_servers = '$address'");
 $standby->safe_psql('postgres', q{INSERT INTO things (name) VALUES ('after')});
 hce_flush($standby);
-note(sprintf 'delivered %.1f s after the promotion', time() - $promoted);
+hce_figure('delivered %.1f s after the promotion', time() - $promoted);
 
 my @messages = $kafka->messages('healthcore.thing');
 my (%seen, @names);
