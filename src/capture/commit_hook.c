@@ -94,21 +94,14 @@ static void
 end_subtransaction(SubXactEvent event, SubTransactionId subid,
 				   SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
-		/* no sub-transaction can begin while one ends */
-		hce_guard_forbidden = true;
 		hce_moved_release_sub(subid, parent);
-		hce_guard_forbidden = false;
-	}
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-	{
 		hce_buffer_commit_sub(subid, parent);
 		hce_kept_commit_sub(subid, parent);
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
-		hce_guard_forbidden = false;
 		hce_moved_abort_sub(subid);
 		hce_buffer_abort_sub(subid);
 		hce_kept_abort_sub(subid);

@@ -31,12 +31,6 @@ typedef struct GuardedCall
 	const char *column;			/* what is being rendered */
 } GuardedCall;
 
-/*
- * Set while a sub-transaction ends, when none can begin: then nothing of a
- * user is called, and the event becomes a capture failure.
- */
-bool		hce_guard_forbidden = false;
-
 /* These end the statement or the session, and not only the rendering. */
 static bool
 must_propagate(int sqlerrcode)
@@ -100,12 +94,6 @@ run_guarded(void (*function) (void *arg), GuardedCall *call, HceFault *fault)
 {
 	ErrorData  *error;
 
-	if (hce_guard_forbidden)
-	{
-		fault->reason = "encoder_error";
-		fault->error = psprintf("column values of user-defined types cannot be rendered while a savepoint is released");
-		return false;
-	}
 	error = hce_guard_call(function, call);
 	if (error == NULL)
 		return true;

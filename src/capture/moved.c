@@ -38,7 +38,8 @@ typedef struct HeldRow
 	HeapTuple	tuple;
 	int			depth;
 	CommandId	command;
-	SubTransactionId subid;		/* of the DELETE */
+	SubTransactionId subid;		/* of the DELETE, or what that was released into */
+	bool		over;			/* no INSERT follows any more */
 	SubTransactionId published; /* in this later one, if valid */
 } HeldRow;
 
@@ -69,6 +70,7 @@ hce_moved_hold(HceSpec *spec, HeapTuple tuple)
 	held->depth = trigger_depth();
 	held->command = HeapTupleHeaderGetCmax(tuple->t_data);
 	held->subid = GetCurrentSubTransactionId();
+	held->over = false;
 	held->published = InvalidSubTransactionId;
 	held_rows = lappend(held_rows, held);
 	MemoryContextSwitchTo(old);
@@ -145,6 +147,8 @@ static bool
 may_follow(const HeldRow *held, const HceSpec *spec,
 		   const TriggerData *trigdata, int depth)
 {
+	if (held->over)
+		return false;
 	if (held->depth < depth)
 		return true;
 	return held->depth == depth && held->spec->root == spec->root &&
@@ -212,7 +216,7 @@ hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
 	{
 		HeldRow    *held = list_nth(held_rows, i);
 
-		if (held->published == InvalidSubTransactionId &&
+		if (held->published == InvalidSubTransactionId && !held->over &&
 			held->depth == depth && same_trigger(held->spec, spec) &&
 			held->command == command_of(trigdata))
 		{
@@ -226,9 +230,10 @@ hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
 }
 
 /*
- * A sub-transaction is about to be released: no other half comes any more.
- * What it held is published with its label, which a later one's would not
- * replace: that may roll back.  What was published in it for an outer one is
+ * A sub-transaction is released: no other half comes any more.  What it holds
+ * is its parent's, and published when something else is, or at the end: not
+ * here, since a value of a user's type is rendered in a sub-transaction, and
+ * none can begin while one ends.  What was published in it for an outer one is
  * now as safe as its parent.
  */
 void
@@ -239,8 +244,12 @@ hce_moved_release_sub(SubTransactionId subid, SubTransactionId parent)
 		HeldRow    *held = list_nth(held_rows, i);
 
 		if (held->subid >= subid)
-			i = release(i);
-		else if (held->published < subid)
+		{
+			held->subid = parent;
+			held->over = true;
+		}
+		if (held->published == InvalidSubTransactionId ||
+			held->published < subid)
 			i++;
 		else if (held->subid < parent)
 		{
@@ -289,7 +298,9 @@ hce_moved_release_done(void)
 
 	for (int i = 0; i < list_length(held_rows);)
 	{
-		if (((HeldRow *) list_nth(held_rows, i))->depth <= depth)
+		const HeldRow *held = list_nth(held_rows, i);
+
+		if (!held->over && held->depth <= depth)
 			i++;
 		else
 			i = release(i);

@@ -180,7 +180,6 @@ extern void hce_template_prepare(HceSpec *spec, const HceAction *action,
 								 HceKeyMode mode, HceTemplate *keep);
 
 /* guard.c */
-extern bool hce_guard_forbidden;
 extern ErrorData *hce_guard_call(void (*function) (void *arg), void *arg);
 extern bool hce_guard_prepare(HceSpec *spec, HceRow row, HceSlice *prepared,
 							  HceFault *fault);

@@ -138,6 +138,48 @@ ALTER TABLE visits ENABLE TRIGGER hcevents_visit;
 -- one written by hand cannot make one update of a moved row
 CREATE TRIGGER by_hand AFTER UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION hcevents.emit('visit.touched', 'key={id}');
 
+-- a value of a user's type, in a savepoint that is released: rendered later
+CREATE TYPE place AS (ward text, bed int);
+CREATE TABLE stays (id int, region text, note text, place place, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE stays_north PARTITION OF stays FOR VALUES IN ('north');
+CREATE TABLE stays_west PARTITION OF stays FOR VALUES IN ('west');
+CREATE TRIGGER swallow BEFORE INSERT ON stays_west FOR EACH ROW EXECUTE FUNCTION swallow();
+SELECT hcevents.attach('stays', 'stay', '{place}', key => '{id}');
+INSERT INTO stays SELECT i, 'north', 'swallow', row('A', i)::place FROM generate_series(1, 4) i;
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+BEGIN;
+SAVEPOINT s;
+UPDATE stays SET region = 'west' WHERE id = 1;
+RELEASE s;
+COMMIT;
+-- nothing: the outer one is rolled back
+BEGIN;
+SAVEPOINT s;
+SAVEPOINT t;
+UPDATE stays SET region = 'west' WHERE id = 2;
+RELEASE t;
+ROLLBACK TO s;
+COMMIT;
+-- still a delete: what it was published with is rolled back
+BEGIN;
+SAVEPOINT s;
+UPDATE stays SET region = 'west' WHERE id = 3;
+RELEASE s;
+SAVEPOINT t;
+INSERT INTO stays VALUES (5, 'west', 'rolled back', row('B', 5)::place);
+ROLLBACK TO t;
+COMMIT;
+-- before the next statement's event
+BEGIN;
+SAVEPOINT s;
+UPDATE stays SET region = 'west' WHERE id = 4;
+RELEASE s;
+INSERT INTO stays VALUES (6, 'west', 'kept', row('B', 6)::place);
+COMMIT;
+SELECT event_type, key, failed, envelope::json -> 'data' AS data FROM hce_captured(:'lsn') WHERE committed;
+DROP TABLE stays;
+DROP TYPE place;
+
 -- a partition cannot be detached by itself; the whole table can
 SELECT hcevents.detach('visits_south');
 SELECT hcevents.detach('visits');
