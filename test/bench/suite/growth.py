@@ -10,15 +10,13 @@ tables), the same load on tables that are not attached is subtracted.
 """
 import argparse
 import json
-import os
 import pathlib
-import shutil
 import statistics
 import subprocess
-import tempfile
 
+from measures import HUNDRED
 from systems import Hcevents
-from world import BENCH, World, run
+from world import BENCH, Ends, private_world
 
 FIRST_ID = 1000000000
 LIMIT = 1.2
@@ -32,6 +30,8 @@ class Curve:
     # Is the same load on tables without attachment subtracted?
     difference = False
     topic_partitions = 1
+    # Those whose events a measurement waits for.
+    databases = ('postgres',)
 
     def __init__(self, world, scale):
         self.world = world
@@ -64,9 +64,10 @@ class Curve:
         self.postgres.sql(
             f"SELECT hcevents.attach('{table}', '{resource}', '{columns}')")
 
-    def flush(self, database='postgres'):
-        if self.postgres.sql("SELECT hcevents.flush('1800 s')") != 't':
-            raise RuntimeError(f'{self.name}: not all is delivered ({database})')
+    def flush(self):
+        for name in self.databases:
+            if self.postgres.sql("SELECT hcevents.flush('1800 s')", database=name) != 't':
+                raise RuntimeError(f'{self.name}: not all of {name} is delivered')
 
     def load(self, point, table):
         """Writes to the table; returns how many units it was."""
@@ -166,31 +167,19 @@ class Databases(Curve):
     points = (1, 2, 4, 8, 16)
 
     def prepare(self, point):
-        self.names = [f'clinic{i}' for i in range(point)]
-        for name in self.names:
+        self.databases = [f'clinic{i}' for i in range(point)]
+        for name in self.databases:
             self.postgres.sql(f'CREATE DATABASE {name}')
-            self.in_database(name, 'CREATE EXTENSION hcevents',
-                             'CREATE TABLE t (id bigserial PRIMARY KEY, name text)',
-                             "SELECT hcevents.attach('t', 'patient', '{name}')")
-        self.flush()
-
-    def in_database(self, name, *statements):
-        words = [word for text in statements for word in ('-c', text)]
-        return run(self.postgres.bindir / 'psql', '-X', '-q', '-A', '-t', '-v',
-                   'ON_ERROR_STOP=1', '-d',
-                   self.postgres.conninfo().replace('dbname=postgres', f'dbname={name}'),
-                   *words)
-
-    def flush(self, database='postgres'):
-        for name in self.names:
-            if self.in_database(name, "SELECT hcevents.flush('1800 s')") != 't':
-                raise RuntimeError(f'databases: not all of {name} is delivered')
+            self.postgres.sql('CREATE EXTENSION hcevents',
+                              'CREATE TABLE t (id bigserial PRIMARY KEY, name text)',
+                              "SELECT hcevents.attach('t', 'patient', '{name}')",
+                              database=name)
 
     def load(self, point, table):
         rows = self.rows(800000) // point
-        for name in self.names:
-            self.in_database(name, f"INSERT INTO t (name) SELECT 'Jane ' || i "
-                                   f'FROM generate_series(1, {rows}) i')
+        for name in self.databases:
+            self.postgres.sql(f"INSERT INTO t (name) SELECT 'Jane ' || i "
+                              f'FROM generate_series(1, {rows}) i', database=name)
         return rows * point
 
 
@@ -320,8 +309,6 @@ def snapshot(world, minutes):
 
 
 def drain(world, system, rows=500000):
-    from measures import HUNDRED
-    from world import Ends
     system.hold()
     world.postgres.pgbench(HUNDRED, '-c', 1, '-t', rows // 100)
     ends = Ends(world, system.topic, rows)
@@ -422,20 +409,12 @@ def plot(content, path):
 
 def main():
     options = parse_arguments()
-    work = pathlib.Path(tempfile.mkdtemp(prefix='hcevents-growth.'))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / 'growth.json'
     result = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
-    world = World(work)
-    try:
+    with private_world('growth') as world:
         for _ in measure(options, world, result):
             path.write_text(json.dumps(result, indent=1), encoding='utf-8')
-    finally:
-        world.close()
-        if os.environ.get('HCE_TEST_KEEP') == '1':
-            print(f'kept {work}')
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     write(options.output)
 
 

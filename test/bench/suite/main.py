@@ -13,14 +13,12 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import sys
-import tempfile
 
 import report
 from measures import Measures, PRODUCER
 from systems import SYSTEMS
-from world import BENCH, SETTINGS, World, run
+from world import BENCH, SETTINGS, private_world, run
 
 
 def parse_arguments():
@@ -105,21 +103,13 @@ def measure(options, world, figures):
 
 def main():
     options = parse_arguments()
-    work = pathlib.Path(tempfile.mkdtemp(prefix='hcevents-bench.'))
     options.output.mkdir(parents=True, exist_ok=True)
-    world = World(work)
-    try:
+    with private_world('bench') as world:
         result = {'conditions': conditions(options, world), 'figures': []}
         warm_up(world)
         for _ in measure(options, world, result['figures']):
             (options.output / 'figures.json').write_text(
                 json.dumps(result, indent=1), encoding='utf-8')
-    finally:
-        world.close()
-        if os.environ.get('HCE_TEST_KEEP') == '1':
-            print(f'kept {work}')
-        else:
-            shutil.rmtree(work, ignore_errors=True)
     report.write(options.output)
 
 

@@ -1,10 +1,12 @@
 """The private PostgreSQL and the private Kafka that everything is measured on."""
+import contextlib
 import os
 import pathlib
 import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -21,6 +23,7 @@ SETTINGS = {
     'checkpoint_timeout': '1h',
     'autovacuum': 'off',
     'max_worker_processes': '64',
+    'max_replication_slots': '40',
     'log_statement': 'none',
 }
 TABLE = """CREATE TABLE patients (id bigserial PRIMARY KEY,
@@ -129,15 +132,14 @@ class Postgres:
             self.control('stop', '-m', 'immediate')
         shutil.rmtree(self.dir / 'data', ignore_errors=True)
 
-    def conninfo(self):
-        return (f'host={self.dir} port={self.port} user=postgres '
-                'dbname=postgres')
+    def conninfo(self, database='postgres'):
+        return f'host={self.dir} port={self.port} user=postgres dbname={database}'
 
-    def sql(self, *statements):
+    def sql(self, *statements, database='postgres'):
         """The last answer of statements, each a transaction of its own."""
         words = [word for text in statements for word in ('-c', text)]
         return run(self.bindir / 'psql', '-X', '-q', '-A', '-t', '-v',
-                   'ON_ERROR_STOP=1', '-d', self.conninfo(), *words)
+                   'ON_ERROR_STOP=1', '-d', self.conninfo(database), *words)
 
     def pgbench(self, script, *arguments):
         path = self.dir / 'script.sql'
@@ -216,7 +218,7 @@ class Ends:
 
 
 class World:
-    """What a run has; close() leaves nothing."""
+    """What a run has; see private_world()."""
 
     def __init__(self, work):
         self.work = work
@@ -240,3 +242,21 @@ class World:
     def close(self):
         self.postgres.stop()
         self.kafka.stop()
+
+
+@contextlib.contextmanager
+def private_world(name):
+    """A world in a temporary folder; nothing of it is left, unless
+    HCE_TEST_KEEP=1 keeps the folder."""
+    work = pathlib.Path(tempfile.mkdtemp(prefix=f'hcevents-{name}.'))
+    world = None
+    try:
+        world = World(work)
+        yield world
+    finally:
+        if world:
+            world.close()
+        if os.environ.get('HCE_TEST_KEEP') == '1':
+            print(f'kept {work}')
+        else:
+            shutil.rmtree(work, ignore_errors=True)
