@@ -60,9 +60,9 @@ class Curve:
     def make_tables(self, columns):
         self.postgres.sql(*(f'CREATE TABLE {name} ({columns})' for name in 'tp'))
 
-    def attach(self, table, columns, resource='patient'):
+    def attach(self, table, columns):
         self.postgres.sql(
-            f"SELECT hcevents.attach('{table}', '{resource}', '{columns}')")
+            f"SELECT hcevents.attach('{table}', 'patient', '{columns}')")
 
     def flush(self):
         for name in self.databases:
@@ -282,6 +282,7 @@ def snapshot(world, minutes):
     system = Hcevents(world)
     postgres = world.postgres
     figures = {}
+    holder = None
     system.start()
     try:
         for number, name in enumerate(('without', 'held')):
@@ -301,9 +302,10 @@ def snapshot(world, minutes):
                 rates.append(drain(world, system))
             figures[name] = {'p50_ms': statistics.median(delays),
                              'drain': statistics.median(rates)}
-        holder.kill()
-        holder.wait()
     finally:
+        if holder:
+            holder.kill()
+            holder.wait()
         system.stop()
     return figures
 

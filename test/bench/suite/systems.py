@@ -99,6 +99,7 @@ class Hcevents(System):
     steps = ("shared_preload_libraries = 'hcevents' and a restart",
              'hcevents.bootstrap_servers', 'CREATE EXTENSION hcevents',
              "SELECT hcevents.attach('patients', 'patient', '{name,email}')")
+    held = None
 
     def settings_now(self):
         return {'shared_preload_libraries': "'hcevents'",
@@ -143,7 +144,8 @@ class HceventsPaused(Hcevents):
         return False
 
     def stop(self):
-        self.go_on()
+        if self.held:
+            self.go_on()
         super().stop()
 
 
@@ -179,7 +181,8 @@ class Outbox(System):
         return [self.relay.pid, *map(int, backends.split())]
 
     def stop(self):
-        self.hold()
+        if self.relay:
+            self.hold()
         super().stop()
 
 
@@ -310,7 +313,8 @@ class Debezium(System):
         self.go_on()
 
     def stop(self):
-        self.hold()
+        if self.connect:
+            self.hold()
         (self.world.work / 'connect' / 'offsets').unlink(missing_ok=True)
         super().stop()
 

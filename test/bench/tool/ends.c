@@ -2,19 +2,20 @@
  * ends.c
  *		When does a topic grow, and when has it grown by so many messages?
  *
- *	bench ends -b BROKERS -t TOPIC -n COUNT [-w SECONDS] [-g SECONDS]
+ *	bench ends -b BROKERS -t TOPIC -n COUNT [-w SECONDS]
  *
  * Prints "ready" once the ends are noted, "first" at the first growth, and at
  * the end: got, and seconds since the epoch of the first growth and of the
  * last.  Asks every few milliseconds for the ends instead of consuming, so that
  * it costs next to nothing beside what is measured.  -w: how long at most
- * (600), -g: how long without growth, after the first (60).
+ * (600); no longer than QUIET_S without growth, after the first.
  */
 #include <unistd.h>
 
 #include "bench.h"
 
 #define PAUSE_NS	5000000
+#define QUIET_S		60
 
 int
 ends_main(int argc, char **argv)
@@ -23,10 +24,9 @@ ends_main(int argc, char **argv)
 	const char *topic = NULL;
 	int64_t		wanted = 0;
 	double		longest = 600;
-	double		quiet = 60;
 	int			option;
 
-	while ((option = getopt(argc, argv, "b:t:n:w:g:")) != -1)
+	while ((option = getopt(argc, argv, "b:t:n:w:")) != -1)
 		switch (option)
 		{
 			case 'b':
@@ -40,9 +40,6 @@ ends_main(int argc, char **argv)
 				break;
 			case 'w':
 				longest = atof(optarg);
-				break;
-			case 'g':
-				quiet = atof(optarg);
 				break;
 			default:
 				return 2;
@@ -65,7 +62,7 @@ ends_main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	while (got < wanted && mono_ns() - start < (int64_t) (longest * 1e9) &&
-		   (grown == 0 || mono_ns() - grown < (int64_t) (quiet * 1e9)))
+		   (grown == 0 || mono_ns() - grown < (int64_t) (QUIET_S * 1e9)))
 	{
 		int64_t		asked = wall_ns();
 		int64_t		ends = end_offsets(rk, list);

@@ -3,13 +3,13 @@
  *		From the return of COMMIT to the consumer that has the message.
  *
  *	bench latency -b BROKERS -t TOPIC -c CONNINFO -r EVENTS -m ROWS -s SECONDS
- *				  -i FIRST [-g SECONDS]
+ *				  -i FIRST
  *
  * One thread writes EVENTS rows a second, ROWS in each transaction, open loop:
  * a transaction is due at its time, whether or not the one before was late.
  * Rows have the ids FIRST, FIRST + 1 and so on.  The other thread consumes and
  * finds the id as the first number in a message's key, which is 12 for some
- * systems and {"id":12} for others.  -g: how long to wait for the last ones.
+ * systems and {"id":12} for others.  It waits GRACE_S for the last ones.
  *
  * The delay is negative when a message arrives before COMMIT has returned: an
  * acknowledged commit is what a client can rely on.
@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include "bench.h"
+
+#define GRACE_S		20
 
 #define INSERT_ONE \
 	"INSERT INTO patients (id, name, email) VALUES ($1::bigint," \
@@ -38,7 +40,6 @@ typedef struct Run
 	double		rate;			/* rows a second */
 	int			rows;			/* of a transaction */
 	double		seconds;
-	double		grace;			/* seconds */
 	int64_t		first_id;
 
 	int64_t		count;			/* rows in all */
@@ -131,7 +132,7 @@ receive(Run *run, rd_kafka_t *rk)
 		if (message == NULL)
 		{
 			if (atomic_load(&run->written) &&
-				mono_ns() - last > (int64_t) (run->grace * 1e9))
+				mono_ns() - last > (int64_t) (GRACE_S * 1e9))
 				break;
 			continue;
 		}
@@ -158,7 +159,7 @@ parse(Run *run, int argc, char **argv)
 {
 	int			option;
 
-	while ((option = getopt(argc, argv, "b:t:c:r:m:s:i:g:")) != -1)
+	while ((option = getopt(argc, argv, "b:t:c:r:m:s:i:")) != -1)
 		switch (option)
 		{
 			case 'b':
@@ -182,9 +183,6 @@ parse(Run *run, int argc, char **argv)
 			case 'i':
 				run->first_id = atoll(optarg);
 				break;
-			case 'g':
-				run->grace = atof(optarg);
-				break;
 			default:
 				exit(2);
 		}
@@ -196,7 +194,7 @@ parse(Run *run, int argc, char **argv)
 int
 latency_main(int argc, char **argv)
 {
-	Run			run = {.rows = 1,.grace = 20,.first_id = 1};
+	Run			run = {.rows = 1,.first_id = 1};
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_t *rk;
 	rd_kafka_message_t *none;

@@ -2,12 +2,11 @@
  * producer.c
  *		The ceiling: librdkafka alone with the messages of a topic.
  *
- *	bench producer -b BROKERS -f SOURCE -t TOPIC -n COUNT [-k KEEP] [-x]
- *				   [-X name=value]...
+ *	bench producer -b BROKERS -f SOURCE -t TOPIC -n COUNT [-X name=value]...
  *
- * Reads up to KEEP (100,000) messages of SOURCE with keys and headers into
+ * Reads up to KEEP messages of SOURCE with keys and headers into
  * memory, then produces COUNT of them, from the first again after the last,
- * without a pause.  -x: without headers.  Prints messages a second, from the
+ * without a pause.  Prints messages a second, from the
  * first call to the last acknowledgement, and this process' CPU for a million.
  */
 #include <string.h>
@@ -15,6 +14,8 @@
 #include <unistd.h>
 
 #include "bench.h"
+
+#define KEEP	100000
 
 typedef struct Message
 {
@@ -50,8 +51,7 @@ copy(const void *bytes, size_t length)
 }
 
 static size_t
-read_messages(const char *brokers, const char *topic, Message *messages,
-			  size_t keep)
+read_messages(const char *brokers, const char *topic, Message *messages)
 {
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_t *rk = consumer_new(brokers, topic, 1, &list);
@@ -59,7 +59,7 @@ read_messages(const char *brokers, const char *topic, Message *messages,
 
 	if (rd_kafka_assign(rk, list) != 0)
 		die("consumer", "cannot assign");
-	while (count < keep)
+	while (count < KEEP)
 	{
 		rd_kafka_message_t *message = rd_kafka_consumer_poll(rk, 2000);
 
@@ -139,8 +139,6 @@ producer_main(int argc, char **argv)
 	const char *source = NULL;
 	const char *name = NULL;
 	int64_t		count = 1000000;
-	size_t		keep = 100000;
-	int			plain = 0;
 	int			option;
 	char		error[256];
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -148,7 +146,7 @@ producer_main(int argc, char **argv)
 	conf_set(conf, "acks", "all");
 	conf_set(conf, "enable.idempotence", "true");
 	conf_set(conf, "socket.nagle.disable", "true");
-	while ((option = getopt(argc, argv, "b:f:t:n:k:xX:")) != -1)
+	while ((option = getopt(argc, argv, "b:f:t:n:X:")) != -1)
 		switch (option)
 		{
 			case 'b':
@@ -163,12 +161,6 @@ producer_main(int argc, char **argv)
 			case 'n':
 				count = atoll(optarg);
 				break;
-			case 'k':
-				keep = (size_t) atoll(optarg);
-				break;
-			case 'x':
-				plain = 1;
-				break;
 			case 'X':
 				conf_set_pair(conf, optarg);
 				break;
@@ -178,19 +170,9 @@ producer_main(int argc, char **argv)
 	if (brokers == NULL || source == NULL || name == NULL)
 		die("producer", "needs -b, -f and -t");
 
-	Message    *messages = xalloc(keep * sizeof(Message));
-	size_t		kept = read_messages(brokers, source, messages, keep);
-	int64_t		bytes = 0;
+	Message    *messages = xalloc(KEEP * sizeof(Message));
+	size_t		kept = read_messages(brokers, source, messages);
 
-	for (size_t i = 0; i < kept; i++)
-	{
-		bytes += messages[i].value_length + messages[i].key_length;
-		if (plain && messages[i].headers != NULL)
-		{
-			rd_kafka_headers_destroy(messages[i].headers);
-			messages[i].headers = NULL;
-		}
-	}
 	conf_set(conf, "bootstrap.servers", brokers);
 	rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 
@@ -221,9 +203,9 @@ producer_main(int argc, char **argv)
 
 	double		seconds = (mono_ns() - start) / 1e9;
 
-	printf("messages=%lld failed=%lld seconds=%.3f rate=%.0f cpu_s_per_million=%.3f bytes=%.0f\n",
+	printf("messages=%lld failed=%lld seconds=%.3f rate=%.0f cpu_s_per_million=%.3f\n",
 		   (long long) count, (long long) failed, seconds, count / seconds,
-		   (cpu_seconds() - cpu) * 1e6 / count, (double) bytes / kept);
+		   (cpu_seconds() - cpu) * 1e6 / count);
 	fflush(stdout);
 	_exit(failed != 0);
 }
