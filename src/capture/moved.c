@@ -142,7 +142,21 @@ command_of(const TriggerData *trigdata)
 	return HeapTupleHeaderGetCmax(trigdata->tg_trigtuple->t_data);
 }
 
-/* Can the INSERT half of "held" still come, now that this trigger fires? */
+/* Does the trigger fire for the row that is held? */
+static bool
+same_row(const HeldRow *held, const TriggerData *trigdata)
+{
+	HeapTuple	tuple = trigdata->tg_trigtuple;
+
+	return held->tuple->t_tableOid == tuple->t_tableOid &&
+		ItemPointerEquals(&held->tuple->t_self, &tuple->t_self);
+}
+
+/*
+ * Can the INSERT half of "held" still come, now that this trigger fires?
+ * Triggers fire for row after row: an UPDATE or DELETE of another row says
+ * that it did not come.
+ */
 static bool
 may_follow(const HeldRow *held, const HceSpec *spec,
 		   const TriggerData *trigdata, int depth)
@@ -153,7 +167,9 @@ may_follow(const HeldRow *held, const HceSpec *spec,
 		return true;
 	return held->depth == depth && held->spec->root == spec->root &&
 		held->command == command_of(trigdata) &&
-		!same_trigger(held->spec, spec);
+		!same_trigger(held->spec, spec) &&
+		(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ||
+		 same_row(held, trigdata));
 }
 
 /*
@@ -288,8 +304,8 @@ hce_moved_release_all(void)
 }
 
 /*
- * Somebody asks for what was captured (captured_events.c): rows that were held
- * by statements which are over are deletes.
+ * Somebody asks for what was captured (captured_events.c), or publishes by hand
+ * (publish.c): rows that were held by statements which are over are deletes.
  */
 void
 hce_moved_release_done(void)

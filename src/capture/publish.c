@@ -258,6 +258,8 @@ hce_publish(PG_FUNCTION_ARGS)
 	if (!hce_enabled)
 		PG_RETURN_NULL();
 	hce_capture_warn_unloaded();
+	if (unlikely(hce_moved_pending()))
+		hce_moved_release_done();
 
 	now = GetCurrentTimestamp();
 	out = hce_buffer_begin(&skeleton, now);

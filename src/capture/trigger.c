@@ -86,8 +86,6 @@ emit_insert(HceSpec *spec, TriggerData *trigdata, HceRow row)
 static void
 emit_delete(HceSpec *spec, TriggerData *trigdata, HceRow row)
 {
-	if (unlikely(hce_moved_pending()))
-		hce_moved_settle(spec, trigdata);
 	if (trigdata->tg_trigger->tgisclone && !hce_buffer_is_write_through() &&
 		HeapTupleHeaderIndicatesMovedPartitions(trigdata->tg_trigtuple->t_data))
 		hce_moved_hold(spec, trigdata->tg_trigtuple);
@@ -112,12 +110,15 @@ hce_emit(PG_FUNCTION_ARGS)
 	spec = hce_spec_get(trigdata->tg_relation, trigdata->tg_trigger);
 	row = row_of(spec, trigdata->tg_trigslot);
 
+	/* what is over comes first; emit_insert() looks for its match before */
+	if (unlikely(hce_moved_pending()) &&
+		(spec->always != NULL || !TRIGGER_FIRED_BY_INSERT(trigdata->tg_event)))
+		hce_moved_settle(spec, trigdata);
+
 	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
 	{
 		HceRow		new_row = row_of(spec, trigdata->tg_newslot);
 
-		if (unlikely(hce_moved_pending()))
-			hce_moved_settle(spec, trigdata);
 		if (spec->always != NULL)
 			hce_render_event(spec, spec->always, new_row);
 		else

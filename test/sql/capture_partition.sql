@@ -47,6 +47,20 @@ SELECT pg_current_wal_insert_lsn() AS lsn \gset
 UPDATE visits SET region = 'west' WHERE id IN (10, 11, 12);
 SELECT * FROM seen(:'lsn');
 
+-- before the events of the statement's next row, whichever trigger publishes them
+INSERT INTO visits VALUES (13, 'north', 'open', 'swallow'), (14, 'north', 'open', 'x'), (15, 'north', 'open', 'swallow');
+CREATE TRIGGER "a by hand" AFTER INSERT OR UPDATE OR DELETE ON visits
+	FOR EACH ROW EXECUTE FUNCTION hcevents.emit('visit.told', 'columns={region}', 'key={id}');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+BEGIN;
+UPDATE visits SET region = 'west' WHERE id IN (13, 14, 15);
+SELECT hcevents.publish('visit.told', '{"by":"hand"}', '13') IS NOT NULL AS published;
+COMMIT;
+SELECT * FROM seen(:'lsn');
+SET hcevents.on_missing_column = skip;
+DROP TRIGGER "a by hand" ON visits;
+RESET hcevents.on_missing_column;
+
 -- followed by an INSERT of another statement in the same transaction
 INSERT INTO visits VALUES (20, 'north', 'open', 'swallow');
 SELECT pg_current_wal_insert_lsn() AS lsn \gset
