@@ -89,6 +89,32 @@ hce_event_id_derive(const unsigned char seed[HCE_SEED_SIZE], uint32 number,
 	id[8] = (unsigned char) ((id[8] & 0x3f) | 0x80);
 }
 
+#define HEX_ROW(digit) \
+	digit "0" digit "1" digit "2" digit "3" digit "4" digit "5" digit "6" \
+	digit "7" digit "8" digit "9" digit "a" digit "b" digit "c" digit "d" \
+	digit "e" digit "f"
+
+/* The two digits of each byte, one after the other. */
+static const char hex_digits[] =
+	HEX_ROW("0") HEX_ROW("1") HEX_ROW("2") HEX_ROW("3")
+	HEX_ROW("4") HEX_ROW("5") HEX_ROW("6") HEX_ROW("7")
+	HEX_ROW("8") HEX_ROW("9") HEX_ROW("a") HEX_ROW("b")
+	HEX_ROW("c") HEX_ROW("d") HEX_ROW("e") HEX_ROW("f");
+
+/* Write bytes as hexadecimal digits; returns the place behind them. */
+char *
+hce_put_hex(char *dst, const void *bytes, int count)
+{
+	const unsigned char *from = bytes;
+
+	for (int i = 0; i < count; i++)
+	{
+		memcpy(dst, hex_digits + 2 * from[i], 2);
+		dst += 2;
+	}
+	return dst;
+}
+
 /*
  * Write an id as HCE_UUID_TEXT characters, without a closing NUL.
  *
@@ -97,15 +123,14 @@ hce_event_id_derive(const unsigned char seed[HCE_SEED_SIZE], uint32 number,
 void
 hce_event_id_format(const unsigned char id[HCE_UUID_SIZE], char *str)
 {
-	static const char hex[] = "0123456789abcdef";
-
-	for (int i = 0; i < HCE_UUID_SIZE; i++)
+	str = hce_put_hex(str, id, 4);
+	for (int i = 4; i < 10; i += 2)
 	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*str++ = '-';
-		*str++ = hex[id[i] >> 4];
-		*str++ = hex[id[i] & 0x0f];
+		*str++ = '-';
+		str = hce_put_hex(str, id + i, 2);
 	}
+	*str++ = '-';
+	(void) hce_put_hex(str, id + 10, HCE_UUID_SIZE - 10);
 }
 
 /*

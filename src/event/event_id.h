@@ -20,6 +20,7 @@ extern void hce_event_id_derive(const unsigned char seed[HCE_SEED_SIZE],
 								unsigned char id[HCE_UUID_SIZE]);
 extern void hce_event_id_format(const unsigned char id[HCE_UUID_SIZE],
 								char *text);
+extern char *hce_put_hex(char *dst, const void *bytes, int count);
 extern bool hce_event_id_parse(const char *str,
 							   unsigned char id[HCE_UUID_SIZE]);
 

@@ -259,12 +259,16 @@ send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 	char		id_text[HCE_UUID_TEXT + 1];
 	char		position_text[HCE_POSITION_TEXT];
 	HceHeader	headers[HCE_MAX_HEADERS];
+	HceSlice	key = event->message_key;
+	HceSlice	envelope = event->envelope;
+	char	   *space = hce_producer_space(relay->producer,
+										   (Size) envelope.len + key.len);
 	HceMessage	message = {
 		.topic = park->topic,
-		.key = event->message_key.data,
-		.key_len = event->message_key.len,
-		.value = event->envelope.data,
-		.value_len = event->envelope.len,
+		.key = key.data == NULL ? NULL : memcpy(space + envelope.len, key.data, key.len),
+		.key_len = key.len,
+		.value = memcpy(space, envelope.data, envelope.len),
+		.value_len = envelope.len,
 		.timestamp_ms = hce_relay_kafka_time(event->commit_time),
 		.headers = headers,
 		.number = next_number(relay->parking)
@@ -281,7 +285,7 @@ send_row(HceRelay *relay, HceParkTopic *park, const HceParkedEvent *event)
 		register_row(relay, park, event);
 	else if (result == HCE_SEND_NEVER)
 		hce_drain_leave(relay, event, park,
-				   event->envelope.len + event->message_key.len, false,
+				   envelope.len + key.len, false,
 				   bury(relay, event, &message, "invalid_topic",
 						psprintf("\"%s\" is no topic name that Kafka accepts",
 								 park->name)));

@@ -136,49 +136,44 @@ hce_producer_topic_name(const HceTopic *topic)
 	return topic->name;
 }
 
-/* A message's headers, NULL for none. */
-static rd_kafka_headers_t *
-make_headers(const HceMessage *message)
+/* A message counts as in flight from now on. */
+void
+hce_producer_add_in_flight(HceProducer *producer, HceTopic *topic, int partition,
+						   size_t bytes)
 {
-	rd_kafka_headers_t *headers;
+	if (topic->in_flight++ == 0)
+		topic->silent_since = producer->poll_time;
+	producer->in_flight++;
+	producer->in_flight_bytes += bytes;
+	hce_producer_partition_used(producer, topic, partition);
+}
 
-	if (message->nheaders == 0)
-		return NULL;
-	headers = rd_kafka_headers_new(message->nheaders);
-	for (int i = 0; i < message->nheaders; i++)
-		rd_kafka_header_add(headers, message->headers[i].name, -1,
-							message->headers[i].value,
-							message->headers[i].value_len);
-	return headers;
+/* And no more. */
+void
+hce_producer_remove_in_flight(HceProducer *producer, HceTopic *topic,
+							  size_t bytes)
+{
+	topic->in_flight--;
+	producer->in_flight--;
+	producer->in_flight_bytes -= bytes;
 }
 
 /* Hand a message to librdkafka, which owns its headers (or NULL) when it takes it. */
 rd_kafka_resp_err_t
-hce_producer_produce(HceProducer *producer, HceTopic *topic, int partition,
-					 const char *key, size_t key_len, const char *value, size_t value_len,
-		int64 timestamp_ms, rd_kafka_headers_t *headers, uint64 number)
+hce_producer_produce(HceProducer *producer, const HceMessage *message,
+					 int partition, rd_kafka_headers_t *headers)
 {
-	rd_kafka_resp_err_t error;
-
-	error = rd_kafka_producev(producer->handle,
-							  RD_KAFKA_V_RKT(topic->handle),
-							  RD_KAFKA_V_PARTITION(partition),
-							  RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-							  RD_KAFKA_V_VALUE(unconstify(char *, value), value_len),
-							  RD_KAFKA_V_KEY(key, key_len),
-							  RD_KAFKA_V_TIMESTAMP(timestamp_ms),
-							  RD_KAFKA_V_HEADERS(headers),
-							  RD_KAFKA_V_OPAQUE((void *) (uintptr_t) number),
-							  RD_KAFKA_V_END);
-	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		if (topic->in_flight++ == 0)
-			topic->silent_since = producer->poll_time;
-		producer->in_flight++;
-		producer->in_flight_bytes += value_len + key_len;
-		hce_producer_partition_used(producer, topic, partition);
-	}
-	return error;
+	return rd_kafka_producev(producer->handle,
+							 RD_KAFKA_V_RKT(message->topic->handle),
+							 RD_KAFKA_V_PARTITION(partition),
+							 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+							 RD_KAFKA_V_VALUE(unconstify(char *, message->value),
+											  message->value_len),
+							 RD_KAFKA_V_KEY(message->key, message->key_len),
+							 RD_KAFKA_V_TIMESTAMP(message->timestamp_ms),
+							 RD_KAFKA_V_HEADERS(headers),
+							 RD_KAFKA_V_OPAQUE((void *) (uintptr_t) message->number),
+							 RD_KAFKA_V_END);
 }
 
 /* What follows when librdkafka takes a message of a topic not now. */
@@ -215,50 +210,6 @@ hce_producer_has_room(const HceProducer *producer, size_t bytes)
 		 producer->in_flight_bytes + bytes <= MAX_IN_FLIGHT_BYTES);
 }
 
-/*
- * Send an event.
- *
- * HCE_SENT: its fate will be told by a callback.  HCE_SEND_LATER: nothing was
- * kept; try again after a call of hce_producer_poll().  Never waits.
- */
-HceSend
-hce_producer_send(HceProducer *producer, const HceMessage *message)
-{
-	rd_kafka_headers_t *headers;
-	rd_kafka_resp_err_t error;
-	int			partition;
-
-	if (message->topic->state == TOPIC_INVALID)
-		return HCE_SEND_NEVER;
-	if (producer->handle == NULL || producer->nfailed > 0 || producer->fatal ||
-		producer->alone || producer->taking_back != 0 ||
-		!hce_producer_has_room(producer, message->value_len + message->key_len) ||
-		!hce_producer_topic_ready(producer, message->topic))
-		return HCE_SEND_LATER;
-	partition = hce_producer_choose_partition(message->topic, message->key,
-											  message->key_len);
-	if (!hce_producer_partition_open(producer, message->topic, partition))
-		return HCE_SEND_LATER;
-
-	headers = make_headers(message);
-	error = hce_producer_produce(producer, message->topic, partition,
-					message->key, message->key_len, message->value, message->value_len, message->timestamp_ms,
-					headers, message->number);
-	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
-		return HCE_SENT;
-
-	if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
-		error == RD_KAFKA_RESP_ERR__INVALID_ARG)
-	{
-		hce_producer_keep_unsent(producer, message, headers, error);
-		return HCE_SENT;
-	}
-	if (headers != NULL)
-		rd_kafka_headers_destroy(headers);
-	hce_producer_not_taken(producer, message->topic, error);
-	return HCE_SEND_LATER;
-}
-
 static void
 take_reports(HceProducer *producer, rd_kafka_event_t *event)
 {
@@ -268,9 +219,8 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 	{
 		HceTopic   *topic = rd_kafka_topic_opaque(message->rkt);
 
-		producer->in_flight--;
-		producer->in_flight_bytes -= message->len + message->key_len;
-		topic->in_flight--;
+		hce_producer_remove_in_flight(producer, topic,
+									  message->len + message->key_len);
 		if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
 			producer->connected = true;
@@ -280,6 +230,7 @@ take_reports(HceProducer *producer, rd_kafka_event_t *event)
 				continue;
 			hce_producer_topic_granted(producer, message);
 			hce_producer_partition_confirmed(producer, message);
+			hce_producer_spare_headers(producer, topic, message);
 			producer->events.delivered(producer->events.arg,
 									   (uint64) (uintptr_t) message->_private);
 		}
@@ -325,6 +276,7 @@ hce_producer_poll(HceProducer *producer)
 		}
 		rd_kafka_event_destroy(event);
 	}
+	hce_producer_drop_spare_headers(producer);
 	hce_producer_finish_probe(producer);
 	hce_producer_recover(producer);
 	if (producer->handle == NULL)

@@ -73,8 +73,10 @@ extern bool hce_producer_taking_back(const HceProducer *producer);
 extern int	hce_producer_return_failed(HceProducer *producer,
 									   const HceTopic *topic,
 									   bool (*room) (void *));
+extern char *hce_producer_space(HceProducer *producer, size_t size);
 extern HceSend hce_producer_send(HceProducer *producer,
 								 const HceMessage *message);
+extern void hce_producer_hand_over(HceProducer *producer);
 extern bool hce_producer_poll(HceProducer *producer);
 extern int	hce_producer_fd(const HceProducer *producer);
 extern bool hce_producer_busy(const HceProducer *producer);

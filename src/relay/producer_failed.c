@@ -59,9 +59,17 @@ copy_bytes(HceProducer *producer, const void *data, size_t len)
 	return copy;
 }
 
+/* Whether librdkafka itself refuses a message for what it is. */
+bool
+hce_producer_never_taken(rd_kafka_resp_err_t error)
+{
+	return error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+		error == RD_KAFKA_RESP_ERR__INVALID_ARG;
+}
+
 /*
- * Remember a message that librdkafka refused before it was sent, as if Kafka
- * had done so.  Takes over "headers".
+ * Remember a message that librdkafka has not taken, as if Kafka had not.  Takes
+ * over "headers".
  */
 void
 hce_producer_keep_unsent(HceProducer *producer, const HceMessage *message,
@@ -71,7 +79,7 @@ hce_producer_keep_unsent(HceProducer *producer, const HceMessage *message,
 	FailedMessage failed = {
 		.number = message->number,
 		.topic = message->topic,
-		.suspect = true,
+		.suspect = hce_producer_never_taken(error),
 		.key = copy_bytes(producer, message->key, message->key_len),
 		.key_len = message->key_len,
 		.value = copy_bytes(producer, message->value, message->value_len),
@@ -139,11 +147,11 @@ refuse(HceProducer *producer, HceMessage *message, rd_kafka_headers_t *headers,
 	pfree(copies);
 }
 
-static void
-refuse_failed(HceProducer *producer, const FailedMessage *failed,
-			  const char *error)
+/* A failed message without its headers. */
+static HceMessage
+message_of(const FailedMessage *failed)
 {
-	HceMessage	message = {
+	return (HceMessage) {
 		.topic = failed->topic,
 		.key = failed->key,
 		.key_len = failed->key_len,
@@ -152,6 +160,13 @@ refuse_failed(HceProducer *producer, const FailedMessage *failed,
 		.timestamp_ms = failed->timestamp_ms,
 		.number = failed->number
 	};
+}
+
+static void
+refuse_failed(HceProducer *producer, const FailedMessage *failed,
+			  const char *error)
+{
+	HceMessage	message = message_of(failed);
 
 	refuse(producer, &message, failed->headers, error);
 }
@@ -302,6 +317,8 @@ compare_failed(const void *a, const void *b)
 static bool
 resend(HceProducer *producer, FailedMessage *failed)
 {
+	HceMessage	message = message_of(failed);
+	size_t		bytes = failed->value_len + failed->key_len;
 	rd_kafka_resp_err_t error;
 	int			partition;
 
@@ -311,20 +328,20 @@ resend(HceProducer *producer, FailedMessage *failed)
 		free_failed(failed);
 		return true;
 	}
-	if (!hce_producer_has_room(producer, failed->value_len + failed->key_len) ||
+	if (!hce_producer_has_room(producer, bytes) ||
 		!hce_producer_topic_ready(producer, failed->topic))
 		return false;
 	partition = hce_producer_choose_partition(failed->topic, failed->key,
 											  failed->key_len);
 	if (!hce_producer_partition_open(producer, failed->topic, partition))
 		return false;
-	error = hce_producer_produce(producer, failed->topic, partition, failed->key, failed->key_len,
-					failed->value, failed->value_len, failed->timestamp_ms,
-					failed->headers, failed->number);
+	error = hce_producer_produce(producer, &message, partition, failed->headers);
 	if (error == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		hce_producer_add_in_flight(producer, failed->topic, partition, bytes);
 		failed->headers = NULL; /* librdkafka's now */
-	else if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
-			 error == RD_KAFKA_RESP_ERR__INVALID_ARG)
+	}
+	else if (hce_producer_never_taken(error))
 		refuse_failed(producer, failed, rd_kafka_err2str(error));
 	else
 	{
@@ -419,18 +436,10 @@ static void
 return_message(HceProducer *producer, FailedMessage *failed)
 {
 	HceHeader	headers[MAX_RETURNED_HEADERS];
-	HceMessage	message = {
-		.topic = failed->topic,
-		.key = failed->key,
-		.key_len = failed->key_len,
-		.value = failed->value,
-		.value_len = failed->value_len,
-		.timestamp_ms = failed->timestamp_ms,
-		.headers = headers,
-		.number = failed->number
-	};
+	HceMessage	message = message_of(failed);
 	const void *value;
 
+	message.headers = headers;
 	while (failed->headers != NULL && message.nheaders < MAX_RETURNED_HEADERS &&
 		   rd_kafka_header_get_all(failed->headers, message.nheaders,
 								   &headers[message.nheaders].name, &value,

@@ -54,7 +54,18 @@ struct HceTopic
 	char		problem[128];	/* of away_since and failing_since */
 	bool		denied;			/* Kafka did not let us write to it */
 	rd_kafka_topic_t *handle;
+	rd_kafka_headers_t **spare; /* see producer_headers.c */
+	int			nspare;
+	int			spare_capacity;
 };
+
+/* A message on its way to librdkafka; see producer_group.c. */
+typedef struct GroupedMessage
+{
+	HceMessage	message;		/* without headers */
+	int			partition;
+	rd_kafka_headers_t *headers;
+} GroupedMessage;
 
 /* A message that came back and waits to be sent again. */
 typedef struct FailedMessage
@@ -97,6 +108,13 @@ struct HceProducer
 	TimestampTz taking_back;	/* since when all messages are taken back */
 	int			in_flight;
 	Size		in_flight_bytes;
+	GroupedMessage *group;		/* see producer_group.c */
+	int			ngroup;
+	char	   *group_bytes;	/* their keys and values */
+	Size		group_size;
+	Size		group_used;
+	int			nspare;			/* header lists of all topics */
+	TimestampTz spared;			/* when one was given back last */
 	FailedMessage *failed;
 	int			nfailed;
 	int			failed_capacity;
@@ -119,13 +137,14 @@ struct HceProducer
 
 /* producer.c */
 extern bool hce_producer_has_room(const HceProducer *producer, size_t bytes);
+extern void hce_producer_add_in_flight(HceProducer *producer, HceTopic *topic,
+									   int partition, size_t bytes);
+extern void hce_producer_remove_in_flight(HceProducer *producer, HceTopic *topic,
+										  size_t bytes);
 extern rd_kafka_resp_err_t hce_producer_produce(HceProducer *producer,
-												HceTopic *topic, int partition,
-												const char *key, size_t key_len,
-												const char *value, size_t value_len,
-												int64 timestamp_ms,
-												rd_kafka_headers_t *headers,
-												uint64 number);
+												const HceMessage *message,
+												int partition,
+												rd_kafka_headers_t *headers);
 extern void hce_producer_not_taken(HceProducer *producer, HceTopic *topic,
 								   rd_kafka_resp_err_t error);
 
@@ -152,7 +171,15 @@ extern void hce_producer_topic_granted(HceProducer *producer,
 extern void hce_producer_finish_probe(HceProducer *producer);
 extern void hce_producer_probe_brokers(HceProducer *producer);
 
+/* producer_headers.c */
+extern rd_kafka_headers_t *hce_producer_make_headers(HceProducer *producer,
+													 const HceMessage *message);
+extern void hce_producer_spare_headers(HceProducer *producer, HceTopic *topic,
+									   const rd_kafka_message_t *message);
+extern void hce_producer_drop_spare_headers(HceProducer *producer);
+
 /* producer_failed.c */
+extern bool hce_producer_never_taken(rd_kafka_resp_err_t error);
 extern void hce_producer_keep_unsent(HceProducer *producer,
 									 const HceMessage *message,
 									 rd_kafka_headers_t *headers,

@@ -47,12 +47,15 @@
 
 /*
  * Grouping.  At low rates each commit wakes the relay and its events leave at
- * once.  When commits follow each other faster than NAP_BELOW_US, a wake-up
+ * once.  When commits follow each other faster than BUSY_BELOW_US, a wake-up
  * and a request to Kafka for each would cost the writers more than it gives,
- * so the relay naps after a turn and takes what has come in one go.
+ * so the relay naps after a turn and takes what has come in one go.  Measured
+ * over MEASURED_US, so that a few commits that happen to come together do not
+ * make the next one wait.
  */
-#define NAP_BELOW_US	400.0
-#define NAP_MS			3
+#define BUSY_BELOW_US	400
+#define MEASURED_US		(30 * 1000)
+#define NAP_MS			10
 
 static HceDatabase *my_database = NULL;
 
@@ -292,11 +295,27 @@ wait_time(HceRelay *relay, bool more)
 		wait = Min(wait, relay->visible_wait);
 		relay->visible_wait = Min(relay->visible_wait * 2, BUSY_WAIT);
 	}
+	if (hce_relay_gathers(relay))
+		wait = Min(wait, HCE_GATHER_MS);
 	if (hce_parking_unstored(relay) || hce_parking_store_due(relay, PG_INT64_MAX))
 		wait = Min(wait, PARKING_WAIT);
 	if (relay->unstored > 0 || relay->dead != NIL)
 		wait = Min(wait, Max(1, (relay->stored_time + USECS_PER_SEC - now) / 1000 + 1));
 	return wait;
+}
+
+/* Find out whether commits follow each other fast. */
+static void
+measure_commits(HceRelay *relay)
+{
+	int64		passed = relay->poll_time - relay->measured;
+
+	if (passed < MEASURED_US)
+		return;
+	relay->busy = (int64) (relay->commits_read - relay->commits_measured) >
+		passed / BUSY_BELOW_US;
+	relay->commits_measured = relay->commits_read;
+	relay->measured = relay->poll_time;
 }
 
 /*
@@ -307,16 +326,7 @@ wait_time(HceRelay *relay, bool more)
 static bool
 nap_if_busy(HceRelay *relay, uint64 commits)
 {
-	TimestampTz now;
-	double		interval;
-
-	if (commits == 0)
-		return false;
-	now = GetCurrentTimestamp();
-	interval = (double) (now - relay->recent) / (double) commits;
-	relay->recent = now;
-	relay->commit_interval = relay->commit_interval * 0.8 + Min(interval, 10000.0) * 0.2;
-	if (relay->commit_interval >= NAP_BELOW_US)
+	if (commits == 0 || !relay->busy)
 		return false;
 
 	/* the turn has seen what set the latch; what comes now waits for us */
@@ -358,6 +368,7 @@ turn(HceRelay *relay)
 
 	MemoryContextSwitchTo(relay->turn);
 	read_clock(relay);
+	measure_commits(relay);
 	if (relay->producer != NULL)
 		hce_producer_poll(relay->producer);
 	if (relay->wal != NULL)
@@ -370,6 +381,8 @@ turn(HceRelay *relay)
 		more |= hce_drain_turn(relay);
 		MemoryContextSwitchTo(relay->turn);
 		more |= hce_relay_send(relay);
+		if (relay->producer != NULL)
+			hce_producer_hand_over(relay->producer);
 		hce_relay_settle(relay);
 		if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
 			hce_relay_stop(relay, HCE_EXIT_GONE);

@@ -77,6 +77,9 @@ typedef struct HceCursor
 	Size		reread_size;
 } HceCursor;
 
+/* How long events wait for others at most; see relay_send.c. */
+#define HCE_GATHER_MS		20
+
 #define HCE_POSITION_TEXT	40	/* epoch, 16 and 8 hex digits, dashes */
 #define HCE_MAX_HEADERS		64
 
@@ -134,8 +137,10 @@ typedef struct HceRelay
 	uint64		commits_read;	/* transactions with events, ever */
 	TimestampTz files_looked;	/* when files of options were looked at */
 	TimestampTz poll_time;		/* when the reports at hand were taken in */
-	TimestampTz recent;			/* end of the last turn that found commits */
-	double		commit_interval;	/* moving average, in microseconds */
+	bool		busy;			/* commits follow each other fast */
+	TimestampTz measured;		/* when that was found out, and */
+	uint64		commits_measured;	/* how many had been read then */
+	TimestampTz sent_time;		/* when events were last looked at to be sent */
 } HceRelay;
 
 /* databases.c: which databases have the extension */
@@ -178,6 +183,7 @@ extern void hce_sync_wait_init(void);
 extern bool hce_sync_wait_needed(HceRelay *relay, XLogRecPtr commit_lsn);
 
 /* relay_send.c: committed transactions to the producer */
+extern bool hce_relay_gathers(const HceRelay *relay);
 extern bool hce_relay_send(HceRelay *relay);
 extern void hce_relay_delivered(void *arg, uint64 number);
 extern void hce_relay_refused(void *arg, const HceMessage *message,

@@ -12,6 +12,8 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -27,6 +29,15 @@
  * beyond the position is sent again.
  */
 #define MAX_UNSETTLED	200000
+
+/*
+ * Grouping, when commits follow each other fast (relay.c): while Kafka has not
+ * answered yet, so few events wait for the others that will come, but no longer
+ * than so.  Few large requests cost the broker, the relay and with them the
+ * writers less than many small ones.
+ */
+#define WORTH_A_REQUEST	2000
+#define GATHER_US		(HCE_GATHER_MS * 1000)
 
 /* Milliseconds between 1970 and 2000. */
 #define EPOCH_SHIFT_MS \
@@ -157,19 +168,6 @@ hce_relay_kafka_time(TimestampTz commit_time)
 	return commit_time / 1000 + EPOCH_SHIFT_MS;
 }
 
-static char *
-put_hex(char *dst, uint64 value, int digits)
-{
-	static const char hex[] = "0123456789abcdef";
-
-	for (int i = digits - 1; i >= 0; i--)
-	{
-		dst[i] = hex[value & 0xf];
-		value >>= 4;
-	}
-	return dst + digits;
-}
-
 /*
  * The position header: sorts as text in publication order, since the epoch is
  * 1 or, from the first change of timeline on, has nine or ten digits; a
@@ -178,11 +176,14 @@ put_hex(char *dst, uint64 value, int digits)
 static size_t
 format_position(char *dst, int epoch, HcePosition position)
 {
-	char	   *p = dst + sprintf(dst, "%d-", epoch);
+	uint64		lsn = pg_hton64(position.lsn);
+	uint32		index = pg_hton32(position.index);
+	char	   *p = dst + pg_ltoa(epoch, dst);
 
-	p = put_hex(p, position.lsn, 16);
 	*p++ = '-';
-	p = put_hex(p, position.index, 8);
+	p = hce_put_hex(p, &lsn, sizeof(lsn));
+	*p++ = '-';
+	p = hce_put_hex(p, &index, sizeof(index));
 	return (size_t) (p - dst);
 }
 
@@ -313,7 +314,7 @@ hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	return count;
 }
 
-/* A growing buffer for envelopes; one is made at a time. */
+/* A growing buffer for an envelope that is not sent. */
 static char *
 envelope_buffer(HceRelay *relay, Size size)
 {
@@ -326,6 +327,27 @@ envelope_buffer(HceRelay *relay, Size size)
 												 relay->envelope_size);
 	}
 	return relay->envelope;
+}
+
+/*
+ * Make the envelope of the cursor's event, and for one that is sent a copy of
+ * its key, in the memory where whoever takes it expects them.
+ */
+static HceSlice
+make_envelope(HceRelay *relay, const HceSkeleton *skeleton,
+			  HceEventParts *parts, const char *id_text, bool sent)
+{
+	const HceJournalEvent *event = &relay->cursor.event;
+	Size		bound = hce_event_envelope_bound(skeleton, event);
+	char	   *envelope;
+	char	   *end;
+
+	envelope = sent ? hce_producer_space(relay->producer, bound + parts->key.len) :
+		envelope_buffer(relay, bound);
+	end = hce_event_envelope(envelope, skeleton, event, parts, id_text);
+	if (sent && parts->key.data != NULL)
+		parts->key.data = memcpy(end, parts->key.data, parts->key.len);
+	return (HceSlice) {envelope, (uint32) (end - envelope)};
 }
 
 /* Send the cursor's event; false when the producer takes it later. */
@@ -344,8 +366,8 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 	HceHeader	headers[HCE_MAX_HEADERS];
 	HceMessage	message;
 	HceSend		result = HCE_SEND_NEVER;
-	char	   *envelope;
-	Size		len;
+	HceSlice	envelope;
+	bool		parked;
 
 	if (!hce_event_parts(&skeleton->skeleton, event, &parts))
 		ereport(ERROR,
@@ -360,18 +382,18 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 		return true;
 	}
 	hce_event_id_format(id, id_text);
-	envelope = envelope_buffer(relay, hce_event_envelope_bound(&skeleton->skeleton, event));
-	len = (Size) (hce_event_envelope(envelope, &skeleton->skeleton, event,
-									 &parts, id_text) - envelope);
-	if (skeleton->park != NULL && hce_parking_holds(relay, skeleton->park))
+	parked = skeleton->park != NULL && hce_parking_holds(relay, skeleton->park);
+	envelope = make_envelope(relay, &skeleton->skeleton, &parts, id_text,
+							 !parked && skeleton->topic != NULL);
+	if (parked)
 	{
 		HceSettled	how = hce_parking_park(relay, skeleton, position,
 										   committed->commit_time, id,
-										   parts.key, parts.headers,
-										   (HceSlice) {envelope, (uint32) len});
+										   parts.key, parts.headers, envelope);
 
 		if (how != HCE_UNSETTLED)
-			register_event(relay, skeleton, committed, len + parts.key.len, how);
+			register_event(relay, skeleton, committed,
+						   envelope.len + parts.key.len, how);
 		return how != HCE_UNSETTLED;
 	}
 	if (skeleton->topic != NULL)
@@ -379,8 +401,8 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 		message.topic = skeleton->topic;
 		message.key = parts.key.data;
 		message.key_len = parts.key.len;
-		message.value = envelope;
-		message.value_len = len;
+		message.value = envelope.data;
+		message.value_len = envelope.len;
 		message.timestamp_ms = hce_relay_kafka_time(committed->commit_time);
 		message.headers = headers;
 		message.nheaders = hce_relay_headers(relay, skeleton, parts.headers,
@@ -393,13 +415,12 @@ send_event(HceRelay *relay, const HceCommitted *committed)
 	if (result == HCE_SEND_LATER)
 		return false;
 	if (result == HCE_SENT)
-		register_event(relay, skeleton, committed, len + parts.key.len,
-					   HCE_UNSETTLED);
+		register_event(relay, skeleton, committed,
+					   envelope.len + parts.key.len, HCE_UNSETTLED);
 	else
 	{
-		register_event(relay, skeleton, committed, len, HCE_DEAD);
-		bury_unsendable(relay, skeleton, committed, &parts, id,
-						(HceSlice) {envelope, (uint32) len});
+		register_event(relay, skeleton, committed, envelope.len, HCE_DEAD);
+		bury_unsendable(relay, skeleton, committed, &parts, id, envelope);
 	}
 	return true;
 }
@@ -423,6 +444,16 @@ skip_settled(HceRelay *relay, const HceCommitted *committed)
 	return true;
 }
 
+/* Whether events that are ready are to wait for more. */
+bool
+hce_relay_gathers(const HceRelay *relay)
+{
+	return relay->busy && relay->producer != NULL &&
+		hce_producer_in_flight(relay->producer) > 0 &&
+		hce_assembler_committed_events(relay->assembler) < WORTH_A_REQUEST &&
+		relay->poll_time - relay->sent_time < GATHER_US;
+}
+
 /*
  * Send or park what is committed and visible, as much as the producer and the
  * buffer of parked events take, at most a turn's share.  Returns whether there
@@ -435,8 +466,9 @@ hce_relay_send(HceRelay *relay)
 	HceCommitted *committed;
 	int			sent = 0;
 
-	if (hce_parking_stopped(relay))
+	if (hce_parking_stopped(relay) || hce_relay_gathers(relay))
 		return false;
+	relay->sent_time = relay->poll_time;
 	while ((committed = hce_assembler_head(relay->assembler)) != NULL &&
 		   committed->visible)
 	{

@@ -31,6 +31,13 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_settle';
 CREATE FUNCTION hce_test_assembler() RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_assembler';
 
+-- The relay's WAL reader beside the server's, from a place on for so long, and
+-- again from so many places behind it: how many records there are, and how many
+-- it passed by.
+CREATE FUNCTION hce_test_wal_reader(from_lsn pg_lsn, places integer,
+	milliseconds integer) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_wal_reader';
+
 -- Whether a value of hcevents.excluded_databases matches a name.
 CREATE FUNCTION hce_test_excluded(name text, patterns text) RETURNS boolean
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'hce_test_excluded';
