@@ -9,7 +9,7 @@ unset LC_ALL LANGUAGE
 build_packages='gcc make libc6-dev postgresql-15 postgresql-server-dev-15
 	librdkafka-dev uuid-dev'
 test_packages='perl libipc-run-perl python3 python3-venv python3-confluent-kafka maven
-	openjdk-17-jre-headless'
+	openjdk-17-jre-headless valgrind'
 image_packages='buildah podman runc debootstrap'
 
 say()
