@@ -12,6 +12,8 @@ HUGE_ROWS = 10000000
 SINGLE = """\\set n random(1, 1000000000)
 INSERT INTO patients (name, email) VALUES ('Patient ' || :n, 'patient' || :n || '@example.org');
 """
+# The same in a table that nothing captures.
+UNCAPTURED = SINGLE.replace('patients', 'uncaptured')
 HUNDRED = """INSERT INTO patients (name, email)
 SELECT 'Patient ' || i, 'patient' || i || '@example.org' FROM generate_series(1, 100) i;
 """
@@ -61,6 +63,23 @@ class Measures:
             wait_until(lambda: self.world.kafka.count(self.system.topic) >= due,
                        900, f'{due} events of {self.system.name}')
 
+    def tps(self, script, clients, seconds):
+        text = self.postgres.pgbench(script, '-M', 'prepared', '-c', clients,
+                                     '-j', min(clients, 2), '-T', seconds)
+        return float(next(line for line in text.splitlines()
+                          if line.startswith('tps')).split()[2])
+
+    def beside(self):
+        """Commits with and without capture in turn on the same cluster: what
+        clusters minutes apart differ by is more than what capture costs."""
+        own, uncaptured = [], []
+        for _ in range(3):
+            uncaptured.append(self.tps(UNCAPTURED, 8, max(self.seconds // 2, 1)))
+            own.append(self.tps(SINGLE, 8, max(self.seconds // 2, 1)))
+            self.delivered(self.rows())
+        yield 'beside_8', '1/s', sum(own) / len(own)
+        yield 'uncaptured_8', '1/s', sum(uncaptured) / len(uncaptured)
+
     def commits(self):
         for clients in CLIENTS:
             before = self.rows()
@@ -70,11 +89,7 @@ class Measures:
             if isinstance(self.system, DjangoProgram):
                 tps = self.system.commits(clients, self.seconds)
             else:
-                text = self.postgres.pgbench(
-                    SINGLE, '-M', 'prepared', '-c', clients, '-j', min(clients, 2),
-                    '-T', self.seconds)
-                tps = float(next(line for line in text.splitlines()
-                                 if line.startswith('tps')).split()[2])
+                tps = self.tps(SINGLE, clients, self.seconds)
             yield f'commits_{clients}', '1/s', tps
             rows = self.rows()
             self.delivered(rows)
@@ -85,6 +100,8 @@ class Measures:
                 yield 'cpu_single_server', 's', (self.postgres.cpu() - server) / events
                 yield ('cpu_single_broker', 's',
                        (cpu_of(self.world.kafka.pid()) - broker) / events)
+        if isinstance(self.system, Hcevents):
+            yield from self.beside()
 
     def timed(self, *statements):
         """Seconds of the last of these statements, and when it had returned."""

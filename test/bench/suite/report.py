@@ -17,7 +17,9 @@ COLOURS = {'none': '#9e9e9e', 'noop': '#bdbdbd', 'hcevents': '#1565c0',
            'django_hcevents': '#1565c0'}
 TABLES = (
     ('Commits a second, one row each', '1/s', '{:,.0f}',
-     [(f'commits_{clients}', f'{clients} clients') for clients in CLIENTS]),
+     [*((f'commits_{clients}', f'{clients} clients') for clients in CLIENTS),
+      ('beside_8', '8 clients, in turn with'),
+      ('uncaptured_8', 'a table that nothing captures')]),
     ('Bulk load: one transaction of a million rows', '', '{:,.0f}',
      [('bulk_rows', 'INSERT … SELECT, rows/s'), ('copy_rows', 'COPY, rows/s'),
       ('wal_row', 'WAL bytes a row')]),
@@ -103,6 +105,10 @@ def floors(figures):
         return what, f'at least {limit:g}', value, value is not None and value >= limit
 
     ratio, median = figures.ratio, figures.median
+
+    def beside(system):
+        return ratio(system, 'beside_8', system, 'uncaptured_8')
+
     wal = (figures.values.get(('hcevents', 'wal_row')),
            figures.values.get(('none', 'wal_row')))
     wal_event = (statistics.median(a - b for a, b in zip(*wal)) if all(wal) else None)
@@ -127,8 +133,12 @@ def floors(figures):
         at_most('WAL of an event in bulk, bytes', 80, wal_event),
         at_least('commits/s at 8 clients, relay stopped, of none', 0.95,
                  ratio('hcevents_paused', 'commits_8', 'none')),
+        at_least('the same in turn with a table that nothing captures', 0.95,
+                 beside('hcevents_paused')),
         at_least('commits/s at 8 clients, all delivered, of none', 0.85,
                  ratio('hcevents', 'commits_8', 'none')),
+        at_least('the same in turn with a table that nothing captures', 0.85,
+                 beside('hcevents')),
         at_most('p50 at 1,000 events/s, ms', 0.5, median('hcevents', 'latency_1000_p50')),
         at_most('p99 at 1,000 events/s, ms', 3, median('hcevents', 'latency_1000_p99')),
         at_least('drain, of librdkafka alone with the same messages', 0.9,

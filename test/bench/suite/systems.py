@@ -82,8 +82,6 @@ class Nothing(System):
 class NoOp(System):
     name = 'noop'
     title = 'a C trigger that does nothing'
-    # The test module is linked against it; without the extension it does nothing.
-    settings = {'shared_preload_libraries': "'hcevents'"}
 
     def install(self):
         self.postgres.sql(
@@ -107,6 +105,7 @@ class Hcevents(System):
 
     def install(self):
         self.postgres.sql(
+            'CREATE TABLE uncaptured (LIKE patients INCLUDING ALL)',
             'CREATE EXTENSION hcevents',
             "SELECT hcevents.attach('patients', 'patient', '{name,email}')")
 
