@@ -1,4 +1,5 @@
 """What is measured of a system.  Each gives (name, unit, value) triples."""
+import os
 import time
 
 from systems import Debezium, DjangoProgram, Hcevents
@@ -148,6 +149,8 @@ class Measures:
         self.delivered(base + 2 * self.bulk_rows)
 
     def latency(self):
+        # What the loads before have left to be written delays the broker.
+        os.sync()
         for number, (rate, rows) in enumerate(RATES):
             yield from self.latency_at(rate, rows, FIRST_ID * (number + 1),
                                        f'latency_{rate}')
