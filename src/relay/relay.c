@@ -381,8 +381,6 @@ turn(HceRelay *relay)
 		more |= hce_drain_turn(relay);
 		MemoryContextSwitchTo(relay->turn);
 		more |= hce_relay_send(relay);
-		if (relay->producer != NULL)
-			hce_producer_hand_over(relay->producer);
 		hce_relay_settle(relay);
 		if (hce_relay_store_due(relay, relay->poll_time) && !hce_relay_store(relay))
 			hce_relay_stop(relay, HCE_EXIT_GONE);

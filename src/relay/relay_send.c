@@ -459,8 +459,8 @@ hce_relay_gathers(const HceRelay *relay)
  * buffer of parked events take, at most a turn's share.  Returns whether there
  * is more that may be sent at once.
  */
-bool
-hce_relay_send(HceRelay *relay)
+static bool
+send_committed(HceRelay *relay)
 {
 	HceCursor  *cursor = &relay->cursor;
 	HceCommitted *committed;
@@ -496,4 +496,18 @@ hce_relay_send(HceRelay *relay)
 		cursor->segment_open = false;
 	}
 	return false;
+}
+
+/*
+ * The same; then what was gathered, here and from the rows of parked events
+ * (drain.c), is handed over to librdkafka.
+ */
+bool
+hce_relay_send(HceRelay *relay)
+{
+	bool		more = send_committed(relay);
+
+	if (relay->producer != NULL)
+		hce_producer_hand_over(relay->producer);
+	return more;
 }
