@@ -280,11 +280,11 @@ is_wanted(const XLogRecord *record)
  * Pass by records that the relay has no use for, most of what is in the WAL: a
  * look at the header costs a twentieth of what it takes to decode one.
  *
- * Stops before a wanted one; at the end of a page and before a record that goes
- * on behind it, so that the XLogReader sees each page's header; and before one
- * whose header does not point to the record before, so that the XLogReader
- * says what is wrong.  All in the buffer, and with it in one segment of one
- * timeline, and flushed.
+ * Stops before a wanted one, and before one that does not lie on one page with
+ * more behind it: the XLogReader begins at the start of a record only, and has
+ * to see each page's header.  All that is passed is in the buffer, so in one
+ * segment of one timeline, and flushed; its checksum is not looked at, but each
+ * record must point to the one before.
  */
 static void
 pass_by(HceWalReader *reader)
@@ -305,7 +305,7 @@ pass_by(HceWalReader *reader)
 
 		if (left == XLOG_BLCKSZ || left < SizeOfXLogRecord ||
 			record->xl_tot_len < SizeOfXLogRecord ||
-			record->xl_tot_len > left ||
+			record->xl_tot_len > left || MAXALIGN(record->xl_tot_len) >= left ||
 			place + MAXALIGN(record->xl_tot_len) > filled ||
 			record->xl_prev != last || is_wanted(record))
 			break;
@@ -337,6 +337,13 @@ hce_wal_reader_next(HceWalReader *reader)
 	MemoryContextSwitchTo(old);
 	if (record != NULL)
 	{
+		/* behind those passed by, the XLogReader checks that but loosely */
+		if (reader->last != reader->end && record->xl_prev != reader->last)
+			ereport(ERROR,
+					errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("the WAL record at %X/%X does not follow the one at %X/%X",
+						   LSN_FORMAT_ARGS(reader->xlog->ReadRecPtr),
+						   LSN_FORMAT_ARGS(reader->last)));
 		reader->last = reader->xlog->ReadRecPtr;
 		reader->end = reader->xlog->EndRecPtr;
 		shrink_buffer(reader->xlog);
