@@ -114,6 +114,7 @@ hce_capture_init(void)
 {
 	RegisterXactCallback(end_transaction, NULL);
 	RegisterSubXactCallback(end_subtransaction, NULL);
+	hce_moved_init();
 	hce_trigger_check_init();
 	hce_ddl_init();
 }

@@ -10,13 +10,19 @@
  * row) the held half is a delete after all.
  *
  * The halves belong together when they come from the same trigger of the same
- * partitioned table, at the same trigger depth, and carry the same command
- * id: the INSERT of a later statement is another row.
+ * partitioned table, at the same trigger depth, carry the same command id, and
+ * have the same key, but for columns of it that say where the row lies.  One
+ * command may move a row that is swallowed and insert another one (MERGE, WITH,
+ * a partition that publishes nothing), so a row that gets another key while it
+ * moves is deleted and created.
  *
- * That an INSERT cannot follow any more often shows in a later savepoint only,
- * and what is published there is gone if the savepoint is rolled back, though
- * the DELETE is not.  So the row stays on the list, marked, until that
- * sub-transaction has ended.
+ * At the end of the statement that fired the triggers no INSERT follows any
+ * more.  Deferred triggers and the apply workers of logical replication have
+ * no such end; there it is what fires next that says so.
+ *
+ * That may be in a later savepoint, and what is published there is gone if the
+ * savepoint is rolled back, though the DELETE is not.  So the row stays on the
+ * list, marked, until that sub-transaction has ended.
  *
  * Held rows are copies in TopTransactionContext.  Their specs outlive them
  * (spec_cache.c frees nothing before the transaction ends).
@@ -28,6 +34,9 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "capture/spec.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -44,6 +53,8 @@ typedef struct HeldRow
 } HeldRow;
 
 static List *held_rows = NIL;
+
+static ExecutorFinish_hook_type next_ExecutorFinish = NULL;
 
 /* Is any row held?  Asked on the hot path. */
 bool
@@ -133,13 +144,20 @@ same_trigger(const HceSpec *a, const HceSpec *b)
 	return a->root == b->root && strcmp(a->trigger_name, b->trigger_name) == 0;
 }
 
-/* The command that wrote the row change which fires a trigger now. */
-static CommandId
-command_of(const TriggerData *trigdata)
+/*
+ * Was the row change that fires a trigger now made by the command that moved
+ * the held row?  Rows of foreign tables do not say.
+ */
+static bool
+same_command(const HeldRow *held, const TriggerData *trigdata)
 {
-	if (TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
-		return HeapTupleHeaderGetCmin(trigdata->tg_trigtuple->t_data);
-	return HeapTupleHeaderGetCmax(trigdata->tg_trigtuple->t_data);
+	HeapTupleHeader header = trigdata->tg_trigtuple->t_data;
+
+	if (trigdata->tg_relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
+		return true;
+	return held->command ==
+		(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ?
+		 HeapTupleHeaderGetCmin(header) : HeapTupleHeaderGetCmax(header));
 }
 
 /* Does the trigger fire for the row that is held? */
@@ -165,8 +183,8 @@ may_follow(const HeldRow *held, const HceSpec *spec,
 		return false;
 	if (held->depth < depth)
 		return true;
-	return held->depth == depth && held->spec->root == spec->root &&
-		held->command == command_of(trigdata) &&
+	return held->depth == depth && held->spec->tree == spec->tree &&
+		same_command(held, trigdata) &&
 		!same_trigger(held->spec, spec) &&
 		(TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ||
 		 same_row(held, trigdata));
@@ -217,14 +235,51 @@ renumber(const HeldRow *held, const HceSpec *spec)
 	return row;
 }
 
+/* Has the held row the value of a column of the new row's key? */
+static bool
+same_value(const HeldRow *held, HceRow old_row, const HceColumn *column,
+		   Form_pg_attribute att, HceRow new_row)
+{
+	AttrNumber	source = hce_spec_column_number(held->spec->tupdesc,
+												column->name);
+	int			i = column->attnum - 1;
+
+	if (source == InvalidAttrNumber ||
+		old_row.isnull[source - 1] != new_row.isnull[i])
+		return false;
+	return new_row.isnull[i] ||
+		datum_image_eq(old_row.values[source - 1], new_row.values[i],
+					   att->attbyval, att->attlen);
+}
+
+/* Have both halves the same key, but for columns that a move may change? */
+static bool
+same_key(const HeldRow *held, const HceSpec *spec, HceRow new_row)
+{
+	HceRow		old_row = deform(held);
+
+	for (int i = 0; i < spec->nkeys; i++)
+	{
+		const HceColumn *column = &spec->keys[i];
+
+		if (!column->routes &&
+			!same_value(held, old_row, column,
+						TupleDescAttr(spec->tupdesc, column->attnum - 1),
+						new_row))
+			return false;
+	}
+	return true;
+}
+
 /*
- * Is this INSERT the other half of a held row?
+ * Is this INSERT of "new_row" the other half of a held row?
  *
  * Then that row is no longer held and is returned in "old_row".  Held rows
  * that this INSERT shows to be without their half are published.
  */
 bool
-hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
+hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow new_row,
+				HceRow *old_row)
 {
 	int			depth = trigger_depth();
 
@@ -234,7 +289,7 @@ hce_moved_match(HceSpec *spec, const TriggerData *trigdata, HceRow *old_row)
 
 		if (held->published == InvalidSubTransactionId && !held->over &&
 			held->depth == depth && same_trigger(held->spec, spec) &&
-			held->command == command_of(trigdata))
+			same_command(held, trigdata) && same_key(held, spec, new_row))
 		{
 			held_rows = list_delete_nth_cell(held_rows, i);
 			*old_row = renumber(held, spec);
@@ -304,8 +359,9 @@ hce_moved_release_all(void)
 }
 
 /*
- * Somebody asks for what was captured (captured_events.c), or publishes by hand
- * (publish.c): rows that were held by statements which are over are deletes.
+ * A statement has ended, somebody asks for what was captured
+ * (captured_events.c) or publishes by hand (publish.c): rows that were held by
+ * statements which are over are deletes.
  */
 void
 hce_moved_release_done(void)
@@ -328,4 +384,24 @@ void
 hce_moved_forget(void)
 {
 	held_rows = NIL;
+}
+
+/* A statement's triggers have fired, those of the queries in it before. */
+static void
+finish_executor(QueryDesc *query)
+{
+	if (next_ExecutorFinish != NULL)
+		next_ExecutorFinish(query);
+	else
+		standard_ExecutorFinish(query);
+	if (unlikely(held_rows != NIL))
+		hce_moved_release_done();
+}
+
+/* What hce_capture_init calls. */
+void
+hce_moved_init(void)
+{
+	next_ExecutorFinish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_executor;
 }

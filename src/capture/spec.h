@@ -4,8 +4,8 @@
  *		What an attachment publishes, ready to use.
  *
  * A trigger's arguments are text.  spec_args.c takes them apart (HceSpecArgs),
- * spec_build.c resolves them against the table (HceSpec), spec_cache.c keeps
- * the results per trigger and session.
+ * spec_build.c and spec_tree.c resolve them against the table (HceSpec),
+ * spec_cache.c keeps the results per trigger and session.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,6 +49,7 @@ typedef struct HceColumn
 	AttrNumber	attnum;
 	char	   *name;			/* the column's */
 	char	   *published;		/* in "data" */
+	bool		routes;			/* of a key: in a partition key of the tree */
 	HceEncoder	encoder;
 } HceColumn;
 
@@ -82,6 +83,8 @@ typedef struct HceSpec
 	Oid			relation;
 	Oid			root;			/* the table that was attached: the topmost
 								 * partitioned table, or relation itself */
+	Oid			tree;			/* the topmost partitioned table, attached or
+								 * not, or relation itself */
 	MemoryContext context;
 	TupleDesc	tupdesc;
 	char	   *trigger_name;
@@ -146,7 +149,10 @@ extern AttrNumber hce_spec_find_column(TupleDesc tupdesc, const char *element,
 									   char **published);
 extern const char *hce_spec_published_twice(const HceSpec *spec);
 extern List *hce_spec_primary_key(Relation rel);
+
+/* spec_tree.c */
 extern Oid	hce_spec_topmost_trigger(Oid trigger, Oid *relation);
+extern void hce_spec_init_tree(HceSpec *spec, Relation rel);
 
 /* spec_cache.c */
 extern void hce_spec_cache_init(void);
@@ -196,10 +202,11 @@ extern void hce_failure_capture(HceSpec *spec, HceAction *action, HceRow row,
 								const HceFault *fault);
 
 /* moved.c */
+extern void hce_moved_init(void);
 extern bool hce_moved_pending(void);
 extern void hce_moved_hold(HceSpec *spec, HeapTuple tuple);
 extern bool hce_moved_match(HceSpec *spec, const TriggerData *trigdata,
-							HceRow *old_row);
+							HceRow new_row, HceRow *old_row);
 extern void hce_moved_settle(HceSpec *spec, const TriggerData *trigdata);
 extern void hce_moved_release_sub(SubTransactionId subid,
 								  SubTransactionId parent);

@@ -12,17 +12,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/table.h"
 #include "capture/spec.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "event/json_text.h"
 #include "settings.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -120,43 +115,6 @@ hce_spec_primary_key(Relation rel)
 		ReleaseSysCache(tuple);
 	}
 	return result;
-}
-
-/*
- * Follow a partition's trigger up to the one that was created by hand.
- *
- * Sets "relation" to that trigger's table.
- */
-Oid
-hce_spec_topmost_trigger(Oid trigger, Oid *relation)
-{
-	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
-	Oid			next = trigger;
-
-	while (OidIsValid(next))
-	{
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		trigger = next;
-		next = InvalidOid;
-		ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(trigger));
-		scan = systable_beginscan(catalog, TriggerOidIndexId, true, NULL, 1,
-								  &key);
-		tuple = systable_getnext(scan);
-		if (HeapTupleIsValid(tuple))
-		{
-			Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-
-			*relation = form->tgrelid;
-			next = form->tgparentid;
-		}
-		systable_endscan(scan);
-	}
-	table_close(catalog, AccessShareLock);
-	return trigger;
 }
 
 /* Prepare a column; false if the table does not have it. */
@@ -374,6 +332,7 @@ hce_spec_build(Relation rel, const Trigger *trigger, bool strict)
 	init_names(&builder, trigger);
 	init_actions(&builder);
 	init_keys(&builder);
+	hce_spec_init_tree(spec, rel);
 	spec->columns = init_columns(&builder, args->columns, &spec->ncolumns);
 	init_transitions(&builder);
 	MemoryContextSwitchTo(old);

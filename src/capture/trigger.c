@@ -77,7 +77,7 @@ emit_insert(HceSpec *spec, TriggerData *trigdata, HceRow row)
 	HceRow		old_row;
 
 	if (unlikely(hce_moved_pending()) &&
-		hce_moved_match(spec, trigdata, &old_row))
+		hce_moved_match(spec, trigdata, row, &old_row))
 		emit_update(spec, old_row, row);
 	else if (spec->on_insert != NULL)
 		hce_render_event(spec, spec->on_insert, row);

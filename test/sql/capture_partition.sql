@@ -121,6 +121,97 @@ ROLLBACK TO a;
 COMMIT;
 SELECT * FROM seen(:'lsn');
 
+-- a trigger by hand on one partition does not stand between the halves
+CREATE TRIGGER "a by hand" AFTER INSERT ON visits_south
+	FOR EACH ROW EXECUTE FUNCTION hcevents.emit('visit.told', 'columns={region}', 'key={id}');
+INSERT INTO visits VALUES (60, 'north', 'open', 'a');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+UPDATE visits SET region = 'south' WHERE id = 60;
+SELECT * FROM seen(:'lsn');
+SET hcevents.on_missing_column = skip;
+DROP TRIGGER "a by hand" ON visits_south;
+RESET hcevents.on_missing_column;
+
+-- the INSERT of another row is no other half, though the command is the same
+INSERT INTO visits VALUES (61, 'north', 'open', 'swallow'), (62, 'north', 'open', 'swallow');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+MERGE INTO visits v USING (VALUES (61), (63)) AS s(id) ON v.id = s.id
+	WHEN MATCHED THEN UPDATE SET region = 'west'
+	WHEN NOT MATCHED THEN INSERT VALUES (s.id, 'south', 'open', 'new');
+WITH moved AS (UPDATE visits SET region = 'west' WHERE id = 62)
+	INSERT INTO visits VALUES (64, 'south', 'open', 'new');
+SELECT * FROM seen(:'lsn');
+-- nor where one partition publishes nothing
+INSERT INTO visits VALUES (65, 'north', 'open', 'a'), (66, 'south', 'open', 'b');
+ALTER TABLE visits_south DISABLE TRIGGER hcevents_visit;
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+UPDATE visits SET region = CASE region WHEN 'north' THEN 'south' ELSE 'north' END WHERE id IN (65, 66);
+ALTER TABLE visits_south ENABLE TRIGGER hcevents_visit;
+SELECT * FROM seen(:'lsn');
+-- so a row that moves and gets another key is deleted and created
+INSERT INTO visits VALUES (67, 'north', 'open', 'a');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+UPDATE visits SET region = 'south', id = 68 WHERE id = 67;
+SELECT * FROM seen(:'lsn');
+-- but the columns that say where it lies are no sign
+SELECT hcevents.attach('visits', 'place', '{status}', key => '{region,id}');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+UPDATE visits SET region = 'north' WHERE id = 68;
+SELECT * FROM seen(:'lsn') WHERE event_type LIKE 'place.%';
+SELECT hcevents.detach('visits', 'place');
+
+-- published when its statement ends: its TOAST may be gone afterwards
+INSERT INTO visits SELECT 70 + i, 'north', repeat(md5(i::text), 100), 'swallow' FROM generate_series(0, 1) i;
+ALTER TABLE visits_north ALTER COLUMN status SET STORAGE EXTERNAL;
+UPDATE visits SET status = status || 'x' WHERE id IN (70, 71);
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+BEGIN;
+UPDATE visits SET region = 'west' WHERE id = 70;
+TRUNCATE visits_north;
+COMMIT;
+SELECT event_type, key, length(data ->> 'status') FROM seen(:'lsn');
+INSERT INTO visits VALUES (72, 'north', repeat('long', 1000), 'swallow');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+BEGIN;
+UPDATE visits SET region = 'west' WHERE id = 72;
+ALTER TABLE visits DETACH PARTITION visits_north;
+DROP TABLE visits_north;
+CREATE TABLE visits_north PARTITION OF visits FOR VALUES IN ('north');
+COMMIT;
+SELECT event_type, key, length(data ->> 'status') FROM seen(:'lsn');
+
+-- and before what follows that statement, at whatever trigger depth
+CREATE TABLE wards (id int PRIMARY KEY, visit int);
+SELECT hcevents.attach('wards', 'ward');
+CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN
+	PERFORM hcevents.publish('ward.said', json_build_object('ward', new.id)::jsonb, new.id::text);
+	INSERT INTO visits VALUES (new.visit, 'north', 'open', 'from a trigger');
+	RETURN NULL;
+END $$;
+CREATE TRIGGER say AFTER INSERT ON wards FOR EACH ROW EXECUTE FUNCTION say();
+CREATE CONSTRAINT TRIGGER say_late AFTER UPDATE ON wards DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION say();
+INSERT INTO visits VALUES (80, 'north', 'open', 'swallow'), (81, 'north', 'open', 'swallow'), (82, 'north', 'open', 'swallow');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+BEGIN;
+UPDATE visits SET region = 'west' WHERE id = 80;
+INSERT INTO wards VALUES (1, 80);
+UPDATE wards SET visit = 81;
+UPDATE visits SET region = 'west' WHERE id = 81;
+COMMIT;
+SELECT event_type, key FROM seen(:'lsn');
+-- in one function, too
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+DO $$ BEGIN
+	UPDATE visits SET region = 'west' WHERE id = 82;
+	INSERT INTO wards VALUES (2, 82);
+END $$;
+SELECT event_type, key FROM seen(:'lsn');
+DROP TABLE wards;
+DROP FUNCTION say;
+DELETE FROM visits WHERE id >= 60;
+
 -- two resources on one table
 SELECT hcevents.attach('visits', 'stay', '{status}', key => '{id}');
 SELECT pg_current_wal_insert_lsn() AS lsn \gset
@@ -146,7 +237,7 @@ ALTER TABLE visits_south ENABLE ALWAYS TRIGGER hcevents_visit;
 ALTER TABLE visits_north DISABLE TRIGGER hcevents_visit;
 SELECT hcevents.attach('visits', 'visit', '{region}', key => '{id}');
 SELECT tgrelid::regclass, tgenabled, encode(tgargs, 'escape') LIKE '%columns={region}%' AS new_columns
-FROM pg_trigger WHERE tgname = 'hcevents_visit' ORDER BY 1;
+FROM pg_trigger WHERE tgname = 'hcevents_visit' ORDER BY tgrelid::regclass::text;
 ALTER TABLE visits ENABLE TRIGGER hcevents_visit;
 
 -- one written by hand cannot make one update of a moved row
