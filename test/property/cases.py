@@ -50,8 +50,6 @@ class State:
         self.columns = {}
         self.key = []
         self.attachments = {}   # by (table, trigger name)
-        self.partitions = []
-
 
 class Case(Ddl, Writes):
     """The script of one case."""
@@ -80,6 +78,9 @@ class Case(Ddl, Writes):
         return self.rng.random() < probability
 
     def table(self, index=0):
+        """By its place in the state's names; "south": that partition."""
+        if isinstance(index, str):
+            return ident(self.schema) + ".part_" + index
         schema, name = self.state.names[index]
         return ident(schema) + "." + ident(name)
 
@@ -223,6 +224,10 @@ class Case(Ddl, Writes):
         if self.chance(0.2):
             self.add("CREATE TRIGGER swallow BEFORE INSERT ON %s FOR EACH ROW"
                      " EXECUTE FUNCTION model.swallow();" % (part % "west"))
+        if self.chance(0.2):
+            self.add("CREATE TRIGGER \"яsay\" AFTER INSERT OR DELETE ON %s"
+                     " FOR EACH ROW EXECUTE FUNCTION model.say();" %
+                     self.table())
 
     def create_child(self, primary):
         self.state.names.append((self.schema, "child " + str(self.number)))
@@ -310,6 +315,8 @@ class Case(Ddl, Writes):
 
     def by_hand(self):
         index = self.rng.randrange(len(self.state.names))
+        if self.state.region is not None and self.chance(0.4):
+            index = self.rng.choice(["north", "south", "west"])
         name = self.rng.choice(HANDS)
         if (index, name) in self.state.attachments:
             return

@@ -27,7 +27,8 @@ class Ddl:
                 [5, 2, 1, 3, 3, 6, 1, 3, 2, 1, 2, 1, 1, 1])[0]()
 
     def detach(self):
-        chosen = [a for a in self.state.attachments.values()]
+        chosen = [a for a in self.state.attachments.values()
+                  if not isinstance(a.table, str)]
         if not chosen:
             return
         one = self.rng.choice(chosen)
@@ -126,7 +127,8 @@ class Ddl:
     def switch_trigger(self):
         if not self.state.attachments:
             return
-        index, name = self.rng.choice(sorted(self.state.attachments))
+        index, name = self.rng.choice(
+            sorted(self.state.attachments, key=str))
         word, mode = self.rng.choice([("DISABLE", "D"), ("ENABLE", "O"),
                                       ("ENABLE ALWAYS", "A")])
         self.both("ALTER TABLE %s %s TRIGGER %s" % (
@@ -137,7 +139,8 @@ class Ddl:
     def drop_trigger(self):
         if not self.state.attachments:
             return
-        index, name = self.rng.choice(sorted(self.state.attachments))
+        index, name = self.rng.choice(
+            sorted(self.state.attachments, key=str))
         skip = self.chance(0.5)
         if skip:
             self.add("SET hcevents.on_missing_column = skip;")

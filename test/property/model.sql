@@ -11,7 +11,8 @@
 -- changes, where hcevents rewrites names in trigger arguments.  A row is known
 -- again after it has moved to another partition by its column _uid, which
 -- comes from a sequence and is never updated, where hcevents looks at tuple
--- headers and command ids.  Nothing here calls code of hcevents.
+-- headers and command ids.  Nothing here calls code of
+-- hcevents, but for a trigger of the application that publishes.
 
 CREATE SCHEMA model;
 CREATE SEQUENCE model.uid;
@@ -38,14 +39,17 @@ CREATE TABLE model.transition (
 	attnum smallint, was text, becomes text, event text);
 
 -- What should have been published.  "seq" is the order within a transaction,
--- "held" the delete of a row that left its partition and arrived in no other.
+-- "held" the delete of a row that left its partition and arrived in no other,
+-- or there under another key.  "trigger_name" is that of an attachment.
 CREATE TABLE model.expected (
 	seq bigint GENERATED ALWAYS AS IDENTITY, xid xid8 DEFAULT pg_current_xact_id(),
-	change bigint, logical boolean, held boolean,
+	change bigint, trigger_name text, held boolean,
 	event_type text, key text, data text, source text, schema_name text, table_name text);
 
 -- Rows deleted from a partition, which may turn up in another one.
-CREATE TABLE model.gone (uid bigint, change bigint, old jsonb);
+CREATE TABLE model.gone (uid bigint, change bigint, old jsonb, relation oid);
+-- Partitions where a trigger is disabled for one statement.
+CREATE TABLE model.off (relation oid, trigger_name text);
 -- Rows that a BEFORE trigger did not let into their new partition.
 CREATE TABLE model.swallowed (uid bigint);
 CREATE SEQUENCE model.change;
@@ -199,8 +203,7 @@ BEGIN
 END $$;
 
 -- Write down one event of an attachment.
-CREATE FUNCTION model.expect(a model.attachment, change bigint, logical boolean, held boolean, event_type text,
-	shown jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION model.expect(a model.attachment, change bigint, held boolean, event_type text, shown jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	id text;
 	key text;
@@ -220,8 +223,8 @@ BEGIN
 		string_agg(format(',%s:%s', to_json(published), coalesce(shown->attnum::text->>0, 'null')), '' ORDER BY place))
 	INTO data FROM model.member m
 	WHERE m.root = a.root AND m.trigger_name = a.trigger_name AND NOT of_key AND shown ? attnum::text;
-	INSERT INTO model.expected (change, logical, held, event_type, key, data, source, schema_name, table_name)
-	SELECT expect.change, expect.logical, expect.held, expect.event_type, key, data,
+	INSERT INTO model.expected (change, trigger_name, held, event_type, key, data, source, schema_name, table_name)
+	SELECT expect.change, CASE WHEN a.always IS NULL THEN a.trigger_name END, expect.held, expect.event_type, key, data,
 		current_setting('hcevents.source'), n.nspname, c.relname
 	FROM pg_class c, pg_namespace n WHERE c.oid = a.root AND n.oid = relnamespace;
 END $$;
@@ -249,47 +252,87 @@ CREATE FUNCTION model.fires_by_hand(a model.attachment, op text, old jsonb, new 
 		(new ? a.condition::text AND old->a.condition::text->>1 IS DISTINCT FROM new->a.condition::text->>1));
 $$;
 
+-- Is the key of a row that moves the same, but for what says where it lies?
+CREATE FUNCTION model.same_key(a model.attachment, old jsonb, new jsonb) RETURNS boolean LANGUAGE sql AS $$
+	SELECT NOT EXISTS (SELECT FROM model.member m WHERE m.root = a.root AND m.trigger_name = a.trigger_name AND of_key
+		AND m.attnum <> (SELECT partattrs[0] FROM pg_partitioned_table WHERE partrelid = a.root)
+		AND old->m.attnum::text IS DISTINCT FROM new->m.attnum::text);
+$$;
+
 CREATE FUNCTION model.watch() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
 	top oid := coalesce(pg_partition_root(TG_RELID)::oid, TG_RELID);
-	query text := model.query(TG_RELID, top);
 	this bigint := nextval('model.change');
-	meaning text := TG_OP;
+	meaning text;
 	old_shown jsonb;
 	new_shown jsonb;
+	own_old jsonb;				-- by the numbers of the partition itself
+	own_new jsonb;
 	deleted model.gone;
+	moved boolean := false;
 	a model.attachment;
 	action text;
 	held boolean := false;
 BEGIN
-	IF TG_OP <> 'INSERT' THEN EXECUTE query INTO old_shown USING OLD; END IF;
-	IF TG_OP <> 'DELETE' THEN EXECUTE query INTO new_shown USING NEW; END IF;
+	IF TG_OP <> 'INSERT' THEN
+		EXECUTE model.query(TG_RELID, top) INTO old_shown USING OLD;
+		EXECUTE model.query(TG_RELID, TG_RELID) INTO own_old USING OLD;
+	END IF;
+	IF TG_OP <> 'DELETE' THEN
+		EXECUTE model.query(TG_RELID, top) INTO new_shown USING NEW;
+		EXECUTE model.query(TG_RELID, TG_RELID) INTO own_new USING NEW;
+	END IF;
 	IF TG_OP = 'DELETE' AND top <> TG_RELID THEN
-		INSERT INTO model.gone VALUES (OLD._uid, this, old_shown);
-		held := EXISTS (SELECT FROM model.swallowed WHERE uid = OLD._uid);
+		INSERT INTO model.gone VALUES (OLD._uid, this, old_shown, TG_RELID);
+		held := EXISTS (SELECT FROM model.swallowed WHERE uid = OLD._uid)
+			OR EXISTS (SELECT FROM model.off);
 	ELSIF TG_OP = 'INSERT' THEN
 		DELETE FROM model.gone WHERE uid = NEW._uid RETURNING * INTO deleted;
 		IF FOUND THEN			-- it has moved: one update, and no delete
-			meaning := 'UPDATE';
+			moved := true;
 			PERFORM nextval('model.moves');
 			old_shown := deleted.old;
-			DELETE FROM model.expected WHERE change = deleted.change AND logical;
 		END IF;
 	END IF;
-	FOR a IN SELECT * FROM model.attachment t WHERE t.root = top ORDER BY trigger_name COLLATE "C" LOOP
-		CONTINUE WHEN NOT model.fires(a);
+	FOR a IN SELECT * FROM model.attachment t WHERE t.root IN (top, TG_RELID) ORDER BY trigger_name COLLATE "C" LOOP
+		CONTINUE WHEN NOT model.fires(a) OR EXISTS (SELECT FROM model.off o
+			WHERE o.relation = TG_RELID AND o.trigger_name = a.trigger_name);
 		IF a.always IS NOT NULL THEN
-			IF model.fires_by_hand(a, TG_OP, old_shown, new_shown) THEN
-				PERFORM model.expect(a, this, false, false, a.always, coalesce(new_shown, old_shown));
+			IF a.root <> top THEN
+				IF model.fires_by_hand(a, TG_OP, own_old, own_new) THEN
+					PERFORM model.expect(a, this, false, a.always, coalesce(own_new, own_old));
+				END IF;
+			ELSIF model.fires_by_hand(a, TG_OP, old_shown, new_shown) THEN
+				PERFORM model.expect(a, this, false, a.always, coalesce(new_shown, old_shown));
 			END IF;
 			CONTINUE;
+		END IF;
+		meaning := TG_OP;
+		IF moved AND NOT model.same_key(a, old_shown, new_shown) THEN
+			UPDATE model.expected e SET held = true WHERE change = deleted.change AND e.trigger_name = a.trigger_name;
+		ELSIF moved AND NOT EXISTS (SELECT FROM model.off o
+			WHERE o.relation = deleted.relation AND o.trigger_name = a.trigger_name) THEN
+			meaning := 'UPDATE';
+			DELETE FROM model.expected e WHERE change = deleted.change AND e.trigger_name = a.trigger_name;
 		END IF;
 		action := CASE meaning WHEN 'INSERT' THEN a.on_insert WHEN 'DELETE' THEN a.on_delete
 			ELSE model.action_of_update(a, old_shown, new_shown) END;
 		IF action IS NOT NULL THEN
-			PERFORM model.expect(a, this, true, held, a.resource || '.' || action, coalesce(new_shown, old_shown));
+			PERFORM model.expect(a, this, held, a.resource || '.' || action, coalesce(new_shown, old_shown));
 		END IF;
 	END LOOP;
+	RETURN NULL;
+END $$;
+
+-- A trigger of the application, which fires behind all others.
+CREATE FUNCTION model.say() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	data jsonb := jsonb_build_object('op', TG_OP, 'n', nextval('model.change'));
+BEGIN
+	IF hcevents.publish('app.said', data, TG_OP) IS NOT NULL THEN
+		INSERT INTO model.expected (held, event_type, key, data, source)
+		VALUES (false, 'app.said', TG_OP, data::text, current_setting('hcevents.source'));
+	END IF;
 	RETURN NULL;
 END $$;
 
@@ -335,6 +378,7 @@ CREATE PROCEDURE model.begin_case() LANGUAGE sql AS $$
 	DELETE FROM model.transition;
 	DELETE FROM model.expected;
 	DELETE FROM model.gone;
+	DELETE FROM model.off;
 	DELETE FROM model.swallowed;
 	DELETE FROM model.prepared;
 $$;

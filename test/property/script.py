@@ -36,6 +36,8 @@ SELECT pg_current_wal_insert_lsn() AS lsn \\gset
 ROLLBACK;
 RESET ALL;
 SET client_min_messages = error;
+-- a case that is being shortened may have lost the end of one
+SELECT format('ROLLBACK PREPARED %L', gid) FROM pg_prepared_xacts WHERE database = current_database() \\gexec
 """
     if show:
         tail += """\\pset format unaligned

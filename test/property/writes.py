@@ -7,7 +7,7 @@ REGIONS = ["north", "south", "west", "east"]
 
 
 class Writes:
-    """INSERT, UPDATE, DELETE, ON CONFLICT, MERGE, COPY, TRUNCATE."""
+    """INSERT, UPDATE, DELETE, ON CONFLICT, MERGE, WITH, COPY, TRUNCATE."""
 
     def dml(self):
         before = len(self.units)
@@ -15,8 +15,9 @@ class Writes:
             self.rng.choices(
                 [self.insert, self.update, self.update_key, self.move,
                  self.delete, self.upsert, self.merge, self.copy,
-                 self.exception, self.recreate, self.truncate],
-                [8, 8, 2, 4, 3, 3, 3, 3, 2, 1, 0.3])[0]()
+                 self.exception, self.recreate, self.move_beside,
+                 self.move_unseen, self.truncate],
+                [8, 8, 2, 4, 3, 3, 3, 3, 2, 1, 1, 1, 0.3])[0]()
 
     def pick_table(self):
         return self.rng.randrange(len(self.state.names))
@@ -85,6 +86,44 @@ class Writes:
         self.add("UPDATE %s SET %s = %s%s WHERE %s;" % (
             self.table(), region, target, extra, self.where()))
 
+    def move_beside(self):
+        """Rows that move, and new ones, by one command."""
+        if self.state.region is None:
+            return
+        names, rows = self.rows(self.rng.choice([1, 2]))
+        self.add("WITH moved AS (UPDATE %s SET %s = %s WHERE %s)\n"
+                 "\tINSERT INTO %s (%s) VALUES\n\t%s;" % (
+                     self.table(), ident(self.state.region),
+                     literal(self.rng.choice(REGIONS)), self.where(),
+                     self.table(), names, rows))
+
+    def move_unseen(self):
+        """Rows change places while one partition publishes nothing."""
+        attached = sorted(name for table, name in self.state.attachments
+                          if table == 0)
+        if self.state.region is None or not attached:
+            return
+        name = self.rng.choice(attached)
+        part = self.table(self.rng.choice(["north", "south", "west"]))
+        region = ident(self.state.region)
+        one, two = self.rng.sample(REGIONS, 2)
+        self.add("DO $do$ DECLARE was \"char\";\nBEGIN\n"
+                 "\tSELECT tgenabled INTO STRICT was FROM pg_trigger"
+                 " WHERE tgrelid = %s::regclass AND tgname = %s;\n"
+                 "\tALTER TABLE %s DISABLE TRIGGER %s;\n"
+                 "\tINSERT INTO model.off VALUES (%s::regclass, %s);\n"
+                 "\tUPDATE %s SET %s = CASE %s WHEN %s THEN %s ELSE %s END"
+                 " WHERE %s;\n"
+                 "\tDELETE FROM model.off;\n"
+                 "\tEXECUTE %s || CASE was WHEN 'D' THEN 'DISABLE'"
+                 " WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END || %s;\n"
+                 "END $do$;" % (
+                     literal(part), literal(name), part, ident(name),
+                     literal(part), literal(name), self.table(), region,
+                     region, literal(one), literal(two), literal(one),
+                     self.where(), literal("ALTER TABLE " + part + " "),
+                     literal(" TRIGGER " + ident(name))))
+
     def delete(self):
         self.add("DELETE FROM %s WHERE %s AND _uid %% 3 <> 0;" % (
             self.table(self.pick_table()), self.where()))
@@ -113,7 +152,7 @@ class Writes:
                                        literal(self.rng.choice(REGIONS)))
         aliases = ["k%d" % i for i in range(len(names))]
         self.add("MERGE INTO %s AS t USING (VALUES %s) AS s(%s) ON %s\n"
-                 "\tWHEN MATCHED AND t._uid %% 3 = 0 THEN DELETE\n"
+                 "\tWHEN MATCHED AND t._uid %% 4 = 1 THEN DELETE\n"
                  "\tWHEN MATCHED THEN UPDATE SET %s\n"
                  "\tWHEN NOT MATCHED THEN INSERT (%s) VALUES (%s);" % (
                      self.table(), source, ", ".join(aliases),
