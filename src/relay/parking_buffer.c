@@ -208,14 +208,11 @@ static HceSlice
 foreign_headers(HceRelay *relay, const HceMessage *message)
 {
 	StringInfoData pairs;
-	int			own = 0;
 
-	for (int i = 0; i < HCE_HEADERS; i++)
-		own += relay->headers[i] ? 1 : 0;
-	if (message->nheaders <= own)
+	if (message->nheaders <= relay->nheaders)
 		return (HceSlice) {NULL, 0};
 	initStringInfo(&pairs);
-	for (int i = own; i < message->nheaders; i++)
+	for (int i = relay->nheaders; i < message->nheaders; i++)
 	{
 		const HceHeader *header = &message->headers[i];
 		uint8		len[10];

@@ -53,10 +53,11 @@
  *
  * Connects in the background: never waits for Kafka.  Options that cannot be
  * used are no error: hce_producer_error() tells of them, and they are tried
- * again.
+ * again.  "nheaders" is how many headers a message has as a rule.
  */
 HceProducer *
-hce_producer_create(MemoryContext context, const HceProducerEvents *events)
+hce_producer_create(MemoryContext context, const HceProducerEvents *events,
+					int nheaders)
 {
 	HceProducer *producer = MemoryContextAllocZero(context, sizeof(HceProducer));
 
@@ -68,6 +69,7 @@ hce_producer_create(MemoryContext context, const HceProducerEvents *events)
 	(void) mallopt(M_MXFAST, 0);
 	producer->context = context;
 	producer->events = *events;
+	producer->nheaders = nheaders;
 	if (pipe(producer->pipe) != 0 ||
 		fcntl(producer->pipe[0], F_SETFL, O_NONBLOCK) != 0 ||
 		fcntl(producer->pipe[1], F_SETFL, O_NONBLOCK) != 0)
@@ -185,9 +187,8 @@ hce_producer_not_taken(HceProducer *producer, HceTopic *topic,
 		producer->fatal = true;
 	else if (error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
 		hce_producer_deny_topic(producer, topic);
-	else if (error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-			 error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
-		topic->state = TOPIC_UNKNOWN;
+	else if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+		topic->state = TOPIC_UNKNOWN;	/* ask what is the matter with it */
 }
 
 /* Whether the room is left to those who have waited longer. */

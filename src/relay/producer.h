@@ -53,7 +53,8 @@ typedef struct HceProducerEvents
 } HceProducerEvents;
 
 extern HceProducer *hce_producer_create(MemoryContext context,
-										const HceProducerEvents *events);
+										const HceProducerEvents *events,
+										int nheaders);
 extern HceTopic *hce_producer_topic(HceProducer *producer, const char *name);
 extern const char *hce_producer_topic_name(const HceTopic *topic);
 extern bool hce_producer_topic_ready(HceProducer *producer, HceTopic *topic);
@@ -76,7 +77,7 @@ extern int	hce_producer_return_failed(HceProducer *producer,
 extern char *hce_producer_space(HceProducer *producer, size_t size);
 extern HceSend hce_producer_send(HceProducer *producer,
 								 const HceMessage *message);
-extern void hce_producer_hand_over(HceProducer *producer);
+extern bool hce_producer_hand_over(HceProducer *producer);
 extern bool hce_producer_poll(HceProducer *producer);
 extern int	hce_producer_fd(const HceProducer *producer);
 extern bool hce_producer_busy(const HceProducer *producer);

@@ -45,12 +45,13 @@ not_taken(HceProducer *producer, GroupedMessage *grouped,
 
 /*
  * Hand what was gathered over to librdkafka.  To be called when a turn has made
- * its messages.
+ * its messages.  Returns whether there were any.
  */
-void
+bool
 hce_producer_hand_over(HceProducer *producer)
 {
 	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+	bool		any = producer->ngroup > 0;
 	int			taken;
 
 	for (taken = 0; taken < producer->ngroup; taken++)
@@ -70,7 +71,7 @@ hce_producer_hand_over(HceProducer *producer)
 		not_taken(producer, &producer->group[taken], error);
 		while (++taken < producer->ngroup)
 			not_taken(producer, &producer->group[taken],
-					  RD_KAFKA_RESP_ERR_NO_ERROR);
+					  RD_KAFKA_RESP_ERR__RETRY);
 	}
 	producer->ngroup = 0;
 	producer->group_used = 0;
@@ -80,6 +81,7 @@ hce_producer_hand_over(HceProducer *producer)
 		producer->group_bytes = NULL;
 		producer->group_size = 0;
 	}
+	return any;
 }
 
 /*
@@ -92,7 +94,7 @@ hce_producer_space(HceProducer *producer, size_t size)
 {
 	if (producer->ngroup == MAX_GROUP ||
 		producer->group_used + size > producer->group_size)
-		hce_producer_hand_over(producer);
+		(void) hce_producer_hand_over(producer);
 	if (producer->group_size < size || producer->group_bytes == NULL)
 	{
 		if (producer->group_bytes != NULL)

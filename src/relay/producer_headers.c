@@ -22,8 +22,9 @@
 /* Lists kept, of all topics: 0.7 kB each. */
 #define MAX_SPARE		25000
 
-/* They go when none was given back for so long. */
+/* A topic's go when none was given back for so long; looked at so often. */
 #define SPARE_LASTS_US	(60 * USECS_PER_SEC)
+#define SPARE_LOOK_US	USECS_PER_SEC
 
 /*
  * Write a message's headers over those of a list; false if one has another
@@ -77,7 +78,10 @@ hce_producer_make_headers(HceProducer *producer, const HceMessage *message)
 	return list;
 }
 
-/* Keep the headers of a message that Kafka has acknowledged. */
+/*
+ * Keep the headers of a message that Kafka has acknowledged; not those that
+ * publish() was given some of, which may be long.
+ */
 void
 hce_producer_spare_headers(HceProducer *producer, HceTopic *topic,
 						   const rd_kafka_message_t *message)
@@ -88,6 +92,11 @@ hce_producer_spare_headers(HceProducer *producer, HceTopic *topic,
 		rd_kafka_message_detach_headers(unconstify(rd_kafka_message_t *, message),
 										&list) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
+	if (rd_kafka_header_cnt(list) != (size_t) producer->nheaders)
+	{
+		rd_kafka_headers_destroy(list);
+		return;
+	}
 	if (topic->nspare == topic->spare_capacity)
 	{
 		topic->spare_capacity = Max(64, topic->spare_capacity * 2);
@@ -98,7 +107,7 @@ hce_producer_spare_headers(HceProducer *producer, HceTopic *topic,
 	}
 	topic->spare[topic->nspare++] = list;
 	producer->nspare++;
-	producer->spared = producer->poll_time;
+	topic->spared = producer->poll_time;
 }
 
 /* Let go of the lists of a topic. */
@@ -114,13 +123,18 @@ drop_spare(HceProducer *producer, HceTopic *topic)
 	topic->spare_capacity = 0;
 }
 
-/* Let go of all lists when they were of no use for a while. */
+/* Let go of the lists of topics that were of no use for a while. */
 void
 hce_producer_drop_spare_headers(HceProducer *producer)
 {
 	if (producer->nspare == 0 ||
-		producer->poll_time < producer->spared + SPARE_LASTS_US)
+		producer->poll_time < producer->spare_looked + SPARE_LOOK_US)
 		return;
+	producer->spare_looked = producer->poll_time;
 	for (HceTopic *topic = producer->topics; topic != NULL; topic = topic->next)
-		drop_spare(producer, topic);
+	{
+		if (topic->nspare > 0 &&
+			producer->poll_time >= topic->spared + SPARE_LASTS_US)
+			drop_spare(producer, topic);
+	}
 }

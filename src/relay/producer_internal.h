@@ -57,6 +57,7 @@ struct HceTopic
 	rd_kafka_headers_t **spare; /* see producer_headers.c */
 	int			nspare;
 	int			spare_capacity;
+	TimestampTz spared;			/* when one was given back last */
 };
 
 /* A message on its way to librdkafka; see producer_group.c. */
@@ -113,8 +114,9 @@ struct HceProducer
 	char	   *group_bytes;	/* their keys and values */
 	Size		group_size;
 	Size		group_used;
+	int			nheaders;		/* of a message, as a rule */
 	int			nspare;			/* header lists of all topics */
-	TimestampTz spared;			/* when one was given back last */
+	TimestampTz spare_looked;	/* when it was last seen to them */
 	FailedMessage *failed;
 	int			nfailed;
 	int			failed_capacity;

@@ -295,8 +295,8 @@ wait_time(HceRelay *relay, bool more)
 		wait = Min(wait, relay->visible_wait);
 		relay->visible_wait = Min(relay->visible_wait * 2, BUSY_WAIT);
 	}
-	if (hce_relay_gathers(relay))
-		wait = Min(wait, HCE_GATHER_MS);
+	if (hce_relay_gather_ms(relay) > 0)
+		wait = Min(wait, hce_relay_gather_ms(relay));
 	if (hce_parking_unstored(relay) || hce_parking_store_due(relay, PG_INT64_MAX))
 		wait = Min(wait, PARKING_WAIT);
 	if (relay->unstored > 0 || relay->dead != NIL)
@@ -310,10 +310,11 @@ measure_commits(HceRelay *relay)
 {
 	int64		passed = relay->poll_time - relay->measured;
 
-	if (passed < MEASURED_US)
+	/* less than nothing when the clock was set back a little */
+	if (passed >= 0 && passed < MEASURED_US)
 		return;
 	relay->busy = (int64) (relay->commits_read - relay->commits_measured) >
-		passed / BUSY_BELOW_US;
+		Max(passed, MEASURED_US) / BUSY_BELOW_US;
 	relay->commits_measured = relay->commits_read;
 	relay->measured = relay->poll_time;
 }
@@ -321,12 +322,13 @@ measure_commits(HceRelay *relay)
 /*
  * After a busy turn, nap: writers need not wake us meanwhile.  See NAP_MS.
  * Returns true after a nap: the next turn must follow, since commits during
- * the nap have set no latch.
+ * the nap have set no latch.  Not while events wait for the producer, whose
+ * news do not end a nap.
  */
 static bool
 nap_if_busy(HceRelay *relay, uint64 commits)
 {
-	if (commits == 0 || !relay->busy)
+	if (commits == 0 || !relay->busy || relay->held_up)
 		return false;
 
 	/* the turn has seen what set the latch; what comes now waits for us */

@@ -77,9 +77,6 @@ typedef struct HceCursor
 	Size		reread_size;
 } HceCursor;
 
-/* How long events wait for others at most; see relay_send.c. */
-#define HCE_GATHER_MS		20
-
 #define HCE_POSITION_TEXT	40	/* epoch, 16 and 8 hex digits, dashes */
 #define HCE_MAX_HEADERS		64
 
@@ -97,6 +94,7 @@ typedef struct HceRelay
 	HceAssembler *assembler;
 	HceSettle  *settle;
 	bool		headers[HCE_HEADERS];	/* those that messages get */
+	int			nheaders;		/* so many */
 	HceProducer *producer;		/* NULL when disabled or paused */
 	HceParking *parking;
 	HceOpenRecords *open_records;
@@ -140,7 +138,8 @@ typedef struct HceRelay
 	bool		busy;			/* commits follow each other fast */
 	TimestampTz measured;		/* when that was found out, and */
 	uint64		commits_measured;	/* how many had been read then */
-	TimestampTz sent_time;		/* when events were last looked at to be sent */
+	TimestampTz sent_time;		/* when messages were last handed over */
+	bool		held_up;		/* the producer takes the next event later */
 } HceRelay;
 
 /* databases.c: which databases have the extension */
@@ -183,7 +182,7 @@ extern void hce_sync_wait_init(void);
 extern bool hce_sync_wait_needed(HceRelay *relay, XLogRecPtr commit_lsn);
 
 /* relay_send.c: committed transactions to the producer */
-extern bool hce_relay_gathers(const HceRelay *relay);
+extern long hce_relay_gather_ms(const HceRelay *relay);
 extern bool hce_relay_send(HceRelay *relay);
 extern void hce_relay_delivered(void *arg, uint64 number);
 extern void hce_relay_refused(void *arg, const HceMessage *message,
@@ -191,6 +190,14 @@ extern void hce_relay_refused(void *arg, const HceMessage *message,
 extern void hce_relay_resent(void *arg, uint64 number);
 extern int64 hce_relay_timestamp_ms(void *arg, uint64 number);
 extern int64 hce_relay_kafka_time(TimestampTz commit_time);
+
+/* relay_cursor.c */
+extern bool hce_cursor_next(HceRelay *relay, HceCommitted *committed);
+extern void hce_cursor_done(HceCursor *cursor);
+
+/* relay_headers.c */
+extern int	hce_relay_more_headers(HceRelay *relay, HceSlice pairs,
+								   HceHeader *headers);
 extern int	hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
 							  HceSlice more, const char *id_text,
 							  char *position_text, int epoch,

@@ -12,8 +12,6 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "port/pg_bswap.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -37,154 +35,17 @@
  * writers less than many small ones.
  */
 #define WORTH_A_REQUEST	2000
-#define GATHER_US		(HCE_GATHER_MS * 1000)
+#define GATHER_US		(20 * 1000)
 
 /* Milliseconds between 1970 and 2000. */
 #define EPOCH_SHIFT_MS \
 	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) 86400000)
-
-/* Keep data that was read again: the reader's memory is its own. */
-static void
-keep_reread(HceRelay *relay, const HceSegment *segment, HceSlice data)
-{
-	HceCursor  *cursor = &relay->cursor;
-
-	if (cursor->reread_size < data.len)
-	{
-		if (cursor->reread != NULL)
-			pfree(cursor->reread);
-		cursor->reread_size = data.len;
-		cursor->reread = MemoryContextAllocHuge(relay->context, data.len);
-	}
-	memcpy(cursor->reread, data.data, data.len);
-	cursor->reread_len = data.len;
-	cursor->reread_lsn = segment->record->lsn;
-	cursor->reread_as = segment->copied_as;
-}
-
-/*
- * The data of a segment's record: in memory, or read again from where it was
- * copied to or from the WAL.
- */
-static HceSlice
-segment_data(HceRelay *relay, const HceSegment *segment)
-{
-	HceCursor  *cursor = &relay->cursor;
-	const HceRecord *record = segment->record;
-
-	if (record->data != NULL)
-		return (HceSlice) {record->data, record->len};
-	if (cursor->reread_lsn != record->lsn ||
-		cursor->reread_as != segment->copied_as)
-	{
-		if (TransactionIdIsValid(segment->copied_as))
-			hce_open_records_read(relay, segment, keep_reread);
-		else
-			keep_reread(relay, segment, hce_relay_read_again(relay, record->lsn));
-	}
-	return (HceSlice) {cursor->reread, cursor->reread_len};
-}
-
-static void
-malformed(XLogRecPtr lsn)
-{
-	ereport(ERROR,
-			errcode(ERRCODE_DATA_CORRUPTED),
-			errmsg("malformed journal record at %X/%X", LSN_FORMAT_ARGS(lsn)));
-}
-
-/* Place the cursor before the first event of its segment. */
-static void
-open_segment(HceRelay *relay, const HceCommitted *committed)
-{
-	HceCursor  *cursor = &relay->cursor;
-	const HceSegment *segment = &committed->segments[cursor->segment];
-	HceSlice	data = segment_data(relay, segment);
-	TransactionId xid;
-	bool		found;
-
-	found = hce_journal_open(&cursor->reader, data.data, data.len);
-	for (uint32 i = 0; found && i <= segment->number; i++)
-		found = hce_journal_next_segment(&cursor->reader, &xid, &cursor->left);
-	cursor->span_left = segment->span - 1;
-	if (cursor->reader.skeletons != NULL)
-		pfree(cursor->reader.skeletons);
-	cursor->reader.skeletons = NULL;
-	if (!found)
-		malformed(segment->record->lsn);
-	cursor->segment_open = true;
-}
-
-/* Move to the next event; false at the end of the transaction. */
-static bool
-next_event(HceRelay *relay, HceCommitted *committed)
-{
-	HceCursor  *cursor = &relay->cursor;
-
-	while (!cursor->event_read)
-	{
-		TransactionId xid;
-
-		if (cursor->segment == committed->nsegments)
-			return false;
-		if (!cursor->segment_open)
-			open_segment(relay, committed);
-		else if (cursor->left > 0)
-		{
-			if (!hce_journal_next_event(&cursor->reader, &cursor->event))
-				malformed(committed->segments[cursor->segment].record->lsn);
-			cursor->event_read = true;
-		}
-		else if (cursor->span_left > 0)
-		{
-			if (!hce_journal_next_segment(&cursor->reader, &xid, &cursor->left))
-				malformed(committed->segments[cursor->segment].record->lsn);
-			cursor->span_left--;
-		}
-		else
-		{
-			hce_assembler_release_segment(relay->assembler, committed,
-										  cursor->segment);
-			cursor->segment++;
-			cursor->segment_open = false;
-		}
-	}
-	return true;
-}
-
-/* The cursor's event is done with. */
-static void
-event_done(HceCursor *cursor)
-{
-	cursor->event_read = false;
-	cursor->left--;
-	cursor->index++;
-}
 
 /* Kafka's timestamp of an event is the time of its commit. */
 int64
 hce_relay_kafka_time(TimestampTz commit_time)
 {
 	return commit_time / 1000 + EPOCH_SHIFT_MS;
-}
-
-/*
- * The position header: sorts as text in publication order, since the epoch is
- * 1 or, from the first change of timeline on, has nine or ten digits; a
- * consumer that wants to be right also in 2031 compares it as a number.
- */
-static size_t
-format_position(char *dst, int epoch, HcePosition position)
-{
-	uint64		lsn = pg_hton64(position.lsn);
-	uint32		index = pg_hton32(position.index);
-	char	   *p = dst + pg_ltoa(epoch, dst);
-
-	*p++ = '-';
-	p = hce_put_hex(p, &lsn, sizeof(lsn));
-	*p++ = '-';
-	p = hce_put_hex(p, &index, sizeof(index));
-	return (size_t) (p - dst);
 }
 
 /* Register the cursor's event as sent; returns its in-flight entry. */
@@ -235,28 +96,6 @@ bury_failed(HceRelay *relay, const HceRelaySkeleton *skeleton,
 	hce_dead_letter_keep(relay, &letter);
 }
 
-/* The headers that publish() was given; names are copied for their NUL. */
-static int
-more_headers(HceRelay *relay, HceSlice pairs, HceHeader *headers)
-{
-	const uint8 *pos = (const uint8 *) pairs.data;
-	const uint8 *end = pos + pairs.len;
-	HceSlice	name;
-	HceSlice	value;
-	int			count = 0;
-
-	while (count < HCE_MAX_HEADERS - HCE_HEADERS &&
-		   hce_get_string(&pos, end, &name) && hce_get_string(&pos, end, &value))
-	{
-		char	   *copy = MemoryContextAlloc(relay->turn, name.len + 1);
-
-		memcpy(copy, name.data, name.len);
-		copy[name.len] = '\0';
-		headers[count++] = (HceHeader) {copy, value.data, value.len};
-	}
-	return count;
-}
-
 /* An event that has no topic: a dead letter with all that a retry needs. */
 static void
 bury_unsendable(HceRelay *relay, const HceRelaySkeleton *skeleton,
@@ -272,46 +111,14 @@ bury_unsendable(HceRelay *relay, const HceRelaySkeleton *skeleton,
 		letter.key = pnstrdup(parts->key.data, parts->key.len);
 	if (parts->headers.data != NULL)
 		hce_dead_letter_set_headers(&letter, headers,
-									more_headers(relay, parts->headers, headers));
+									hce_relay_more_headers(relay, parts->headers,
+														   headers));
 	letter.reason = "invalid_topic";
 	letter.error = psprintf("\"%s\" is no topic name that Kafka accepts",
 							skeleton->topic_name);
 	letter.envelope = pnstrdup(envelope.data, envelope.len);
 	letter.size = envelope.len;
 	hce_dead_letter_keep(relay, &letter);
-}
-
-/*
- * Fill in the headers that are wanted, and behind them the pairs of strings in
- * "more"; returns their number.  "position_text" and "headers" are the
- * caller's, HCE_POSITION_TEXT and HCE_MAX_HEADERS large.
- */
-int
-hce_relay_headers(HceRelay *relay, const HceRelaySkeleton *skeleton,
-				  HceSlice more, const char *id_text, char *position_text,
-				  int epoch, HcePosition position, HceHeader *headers)
-{
-	const HceSlice values[HCE_HEADERS] = {
-		[HCE_HEADER_EVENT_ID] = {id_text, HCE_UUID_TEXT},
-		[HCE_HEADER_EVENT_TYPE] = skeleton->skeleton.event_type,
-		[HCE_HEADER_CONTENT_TYPE] = {"application/json", 16},
-		[HCE_HEADER_SOURCE] = skeleton->skeleton.source,
-		[HCE_HEADER_DB] = {relay->database, strlen(relay->database)},
-		[HCE_HEADER_TABLE] = {skeleton->table, strlen(skeleton->table)},
-		[HCE_HEADER_POSITION] = {position_text,
-		format_position(position_text, epoch, position)}
-	};
-	int			count = 0;
-
-	for (int i = 0; i < HCE_HEADERS; i++)
-	{
-		if (relay->headers[i])
-			headers[count++] = (HceHeader) {hce_header_names[i], values[i].data,
-			values[i].len};
-	}
-	if (more.data != NULL)
-		count += more_headers(relay, more, headers + count);
-	return count;
 }
 
 /* A growing buffer for an envelope that is not sent. */
@@ -444,14 +251,21 @@ skip_settled(HceRelay *relay, const HceCommitted *committed)
 	return true;
 }
 
-/* Whether events that are ready are to wait for more. */
-bool
-hce_relay_gathers(const HceRelay *relay)
+/*
+ * How long events that are ready are to wait for more, in milliseconds; 0 = not
+ * at all.
+ */
+long
+hce_relay_gather_ms(const HceRelay *relay)
 {
-	return relay->busy && relay->producer != NULL &&
-		hce_producer_in_flight(relay->producer) > 0 &&
-		hce_assembler_committed_events(relay->assembler) < WORTH_A_REQUEST &&
-		relay->poll_time - relay->sent_time < GATHER_US;
+	int64		waited = relay->poll_time - relay->sent_time;
+
+	if (!relay->busy || relay->held_up || relay->producer == NULL ||
+		hce_producer_in_flight(relay->producer) == 0 ||
+		hce_assembler_committed_events(relay->assembler) >= WORTH_A_REQUEST ||
+		waited < 0 || waited >= GATHER_US)
+		return 0;
+	return (long) ((GATHER_US - waited) / 1000 + 1);
 }
 
 /*
@@ -466,9 +280,9 @@ send_committed(HceRelay *relay)
 	HceCommitted *committed;
 	int			sent = 0;
 
-	if (hce_parking_stopped(relay) || hce_relay_gathers(relay))
+	if (hce_parking_stopped(relay) || hce_relay_gather_ms(relay) > 0)
 		return false;
-	relay->sent_time = relay->poll_time;
+	relay->held_up = false;
 	while ((committed = hce_assembler_head(relay->assembler)) != NULL &&
 		   committed->visible)
 	{
@@ -479,17 +293,23 @@ send_committed(HceRelay *relay)
 			cursor->segment = 0;
 			hce_settle_begin(relay->settle, committed->first_lsn);
 		}
-		while (next_event(relay, committed))
+		while (hce_cursor_next(relay, committed))
 		{
 			if (sent++ == SEND_PER_TURN)
 				return true;
 			if (hce_settle_count(relay->settle) >= MAX_UNSETTLED)
+			{
+				relay->held_up = true;
 				return false;
+			}
 			if (!hce_dead_letters_room(relay))
 				return true;
 			if (!skip_settled(relay, committed) && !send_event(relay, committed))
+			{
+				relay->held_up = true;
 				return !hce_parking_room(relay);
-			event_done(cursor);
+			}
+			hce_cursor_done(cursor);
 		}
 		hce_assembler_pop(relay->assembler);
 		cursor->open = false;
@@ -507,7 +327,7 @@ hce_relay_send(HceRelay *relay)
 {
 	bool		more = send_committed(relay);
 
-	if (relay->producer != NULL)
-		hce_producer_hand_over(relay->producer);
+	if (relay->producer != NULL && hce_producer_hand_over(relay->producer))
+		relay->sent_time = relay->poll_time;
 	return more;
 }

@@ -323,7 +323,7 @@ make_producer(HceRelay *relay)
 		.arg = relay
 	};
 
-	return hce_producer_create(relay->context, &events);
+	return hce_producer_create(relay->context, &events, relay->nheaders);
 }
 
 /*
@@ -381,6 +381,8 @@ hce_relay_start(HceDatabase *shared)
 	relay->poll_time = relay->stored_time;
 
 	(void) hce_headers_parse(hce_headers, relay->headers, &unknown);
+	for (int i = 0; i < HCE_HEADERS; i++)
+		relay->nheaders += relay->headers[i] ? 1 : 0;
 	if (hce_enabled && relay->paused == NULL)
 	{
 		warn_of_clear_text(relay);

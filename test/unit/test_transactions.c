@@ -1,7 +1,7 @@
 /*
  * The whole way of an event without server and Kafka: capture/buffer.c writes
- * the journal records of random transactions, their WAL is mixed, and
- * relay/assembler.c puts it together again.  The model knows which events
+ * the journal records of random transactions (transactions.c), their WAL is
+ * mixed, and relay/assembler.c puts it together again.  The model knows which events
  * belong to what committed, in the order of capture.  The relay's life may end
  * at any time: then a new assembler begins with what was copied of open
  * transactions, and the WAL from where the old one needed it.
@@ -9,63 +9,15 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "capture/capture.h"
 #include "event/skeleton.h"
 #include "relay/assembler.h"
 #include "utils/memutils.h"
 
+#include "transactions.h"
 #include "unit.h"
 
-#define MOST_LEVELS		8
-#define MOST_XIDS		64		/* of one transaction */
-#define MOST_EVENTS		4000	/* of one transaction */
-#define MOST_ITEMS		400
 #define CLIENTS			6
-#define TYPES			3
 #define MOST_PLAYED		100000	/* items of a round, and copies */
-
-typedef enum ItemKind
-{
-	ITEM_RECORD,
-	ITEM_ABORT,					/* of a subtransaction */
-	ITEM_PREPARE,
-	ITEM_COMMIT,
-	ITEM_ROLLBACK
-} ItemKind;
-
-/* A piece of WAL of one transaction. */
-typedef struct Item
-{
-	ItemKind	kind;
-	char	   *data;			/* a record's */
-	Size		len;
-	TransactionId xid;
-	int			nsubxacts;
-	TransactionId subxacts[MOST_XIDS];
-} Item;
-
-typedef struct Level
-{
-	SubTransactionId subid;
-	TransactionId xid;			/* 0: none yet */
-	int			first_event;
-	int			nchildren;		/* committed children */
-	TransactionId children[MOST_XIDS];
-} Level;
-
-/* A transaction: made at once, then played back item by item. */
-typedef struct Transaction
-{
-	int			nitems;
-	int			played;
-	Item		items[MOST_ITEMS];
-	int			nevents;		/* of those that count, if it commits */
-	uint32		events[MOST_EVENTS];
-	bool		prepared;		/* PREPARE was played */
-	XLogRecPtr	first_lsn;		/* of its first record played */
-	TransactionId xids[MOST_XIDS];	/* all that it used */
-	int			nxids;
-} Transaction;
 
 /* A record as WAL keeps it. */
 typedef struct Kept
@@ -103,16 +55,6 @@ typedef struct Expected
 	bool		visible;
 } Expected;
 
-static Transaction *making;
-static Level levels[MOST_LEVELS];
-static int	nlevels;
-static SubTransactionId next_subid;
-static TransactionId next_xid;
-static TransactionId lost_xids[1000];	/* of a crash, given out again */
-static int	nlost;
-static uint32 next_event;
-static HceTemplate templates[TYPES];
-
 static XLogRecPtr lsn;
 static Kept *wal;
 static int	nwal;
@@ -127,201 +69,15 @@ static int	nexpected;
 static int	first_expected;
 static bool visible_now;
 
-/* What buffer.c asks for.  Parents get their ids before their children. */
-static TransactionId
-current_xid(void)
-{
-	for (int i = 0; i < nlevels; i++)
-	{
-		if (levels[i].xid == InvalidTransactionId)
-		{
-			/* after a crash the ids that were lost are used again */
-			levels[i].xid = nlost > 0 && i == 0 ? lost_xids[--nlost] : next_xid++;
-			making->xids[making->nxids++] = levels[i].xid;
-		}
-	}
-	return levels[nlevels - 1].xid;
-}
-
-static SubTransactionId
-current_subid(void)
-{
-	return levels[nlevels - 1].subid;
-}
-
-static TransactionId
-parent_of(TransactionId xid)
-{
-	for (int i = nlevels - 1; i > 0; i--)
-	{
-		if (levels[i].xid == xid)
-			return levels[i - 1].xid;
-	}
-	CHECK(!"a parent is asked for that no open level has");
-	return InvalidTransactionId;
-}
-
-static Item *
-add_item(ItemKind kind, TransactionId xid)
-{
-	Item	   *item = &making->items[making->nitems++];
-
-	memset(item, 0, sizeof(Item));
-	item->kind = kind;
-	item->xid = xid;
-	return item;
-}
-
-static void
-record_written(const char *data, Size len)
-{
-	Item	   *item = add_item(ITEM_RECORD, InvalidTransactionId);
-
-	item->data = palloc(len);
-	item->len = len;
-	memcpy(item->data, data, len);
-}
-
-static void
-capture(void)
-{
-	HceBytes   *out;
-	char		text[16];
-	Size		padding = unit_chance(2) ? unit_below(40000) : unit_below(100);
-	TimestampTz now = (TimestampTz) unit_below(1000000);
-
-	if (making->nevents == MOST_EVENTS)
-		return;
-	out = hce_buffer_begin(&templates[unit_below(TYPES)], now);
-
-	/* an error in the middle of rendering: the event is forgotten */
-	if (unit_chance(5))
-	{
-		hce_bytes_append(out, "half an event", 13);
-		return;
-	}
-	snprintf(text, sizeof(text), "%u", next_event);
-	hce_bytes_put_string(out, text, strlen(text));
-	hce_bytes_append_varint(out, padding);
-	hce_bytes_reserve(out, padding);
-	memset(out->data + out->used, 'x', padding);
-	out->used += padding;
-	hce_buffer_finish(0);
-	making->events[making->nevents++] = next_event++;
-}
-
-static void
-push_level(void)
-{
-	Level	   *level = &levels[nlevels++];
-
-	memset(level, 0, sizeof(Level));
-	level->subid = next_subid++;
-	level->first_event = making->nevents;
-}
-
-/* RELEASE: as xact.c, the callback first, then the ids go to the parent. */
-static void
-commit_level(void)
-{
-	Level	   *child = &levels[nlevels - 1];
-	Level	   *parent = child - 1;
-
-	hce_buffer_commit_sub(child->subid, parent->subid);
-	if (child->xid != InvalidTransactionId)
-	{
-		parent->children[parent->nchildren++] = child->xid;
-		for (int i = 0; i < child->nchildren; i++)
-			parent->children[parent->nchildren++] = child->children[i];
-	}
-	nlevels--;
-}
-
-/* ROLLBACK TO: an abort record only if the child had an id. */
-static void
-abort_level(void)
-{
-	Level	   *child = &levels[nlevels - 1];
-
-	if (child->xid != InvalidTransactionId)
-	{
-		Item	   *item = add_item(ITEM_ABORT, child->xid);
-
-		item->nsubxacts = child->nchildren;
-		memcpy(item->subxacts, child->children, sizeof(item->subxacts));
-	}
-	making->nevents = child->first_event;
-	hce_buffer_abort_sub(child->subid);
-	nlevels--;
-}
-
-static void
-end_item(ItemKind kind)
-{
-	Item	   *item;
-
-	if (levels[0].xid == InvalidTransactionId)
-		return;
-	item = add_item(kind, levels[0].xid);
-	item->nsubxacts = levels[0].nchildren;
-	memcpy(item->subxacts, levels[0].children, sizeof(item->subxacts));
-}
-
-/* A random transaction, from BEGIN to its end. */
-static Transaction *
-make_transaction(void)
-{
-	int			steps = (int) unit_below(unit_chance(10) ? 600 : 30);
-	bool		prepare = unit_chance(15);
-	ItemKind	end = unit_chance(75) ? ITEM_COMMIT : ITEM_ROLLBACK;
-
-	making = palloc0(sizeof(Transaction));
-	nlevels = 0;
-	next_subid = 1;
-	push_level();
-	while (steps-- > 0 && making->nitems < MOST_ITEMS - 30 && making->nxids < MOST_XIDS - MOST_LEVELS)
-	{
-		if (unit_chance(70))
-			capture();
-		else if (unit_chance(40) && nlevels < MOST_LEVELS)
-			push_level();
-		else if (nlevels > 1 && unit_chance(60))
-			commit_level();
-		else if (nlevels > 1)
-			abort_level();
-		else if (unit_chance(10))
-			hce_buffer_flush();
-	}
-	while (nlevels > 1)
-	{
-		if (end == ITEM_ROLLBACK || unit_chance(30))
-			abort_level();
-		else
-			commit_level();
-	}
-	if (prepare || end == ITEM_COMMIT)
-	{
-		hce_buffer_write_through();
-		if (unit_chance(20))
-			capture();			/* another module's PRE_COMMIT callback */
-		CHECK(hce_buffer_is_empty());
-	}
-	if (prepare)
-		end_item(ITEM_PREPARE);
-	end_item(end);
-	hce_buffer_reset();
-	return making;
-}
-
 /* The assembler's question; an answer that can be told from others. */
 static void *
 resolve(HceSlice bytes, void *arg)
 {
 	for (int i = 0; i < TYPES; i++)
 	{
-		if (templates[i].len == bytes.len &&
-			memcmp(templates[i].bytes, bytes.data, bytes.len) == 0)
-			return &templates[i];
+		if (transactions_templates[i].len == bytes.len &&
+			memcmp(transactions_templates[i].bytes, bytes.data, bytes.len) == 0)
+			return &transactions_templates[i];
 	}
 	CHECK(!"an unknown skeleton");
 	return NULL;
@@ -572,13 +328,12 @@ crash(HceAssembler *assembler, Transaction **clients)
 	}
 	ncopies = kept;
 	played[nplayed++] = (Played) {++lsn, NULL};
-	nlost = 0;
+	transactions_lose_ids();
 	for (int i = 0; i < CLIENTS; i++)
 	{
 		if (clients[i] == NULL || clients[i]->prepared)
 			continue;
-		for (int x = 0; x < clients[i]->nxids; x++)
-			lost_xids[nlost++] = clients[i]->xids[x];
+		transactions_lose(clients[i]);
 		clients[i] = NULL;
 	}
 	hce_assembler_server_restarted(assembler);
@@ -668,27 +423,8 @@ restart_relay(HceAssembler *assembler, XLogRecPtr settled)
 static void
 begin_round(void)
 {
-	static const char *const types[TYPES] = {"a.created", "a.updated", "b.created"};
-
-	stub_transaction = (StubTransaction)
-	{
-		current_xid, current_subid, parent_of, record_written
-	};
-	for (int i = 0; i < TYPES; i++)
-	{
-		HceSkeletonParts parts = {types[i], "s", "1", "public", "t",
-		HCE_KEY_NONE, 0, NULL, true};
-		HceBytes	bytes;
-
-		hce_bytes_init(&bytes, CurrentMemoryContext, 64);
-		templates[i].envelope_size = hce_skeleton_write(&bytes, &parts);
-		templates[i].bytes = bytes.data;
-		templates[i].len = bytes.used;
-		templates[i].record = 0;
-	}
-	next_xid = FirstNormalTransactionId;
-	next_event = 0;
-	nlost = nwal = wal_capacity = nexpected = first_expected = 0;
+	transactions_begin_round();
+	nwal = wal_capacity = nexpected = first_expected = 0;
 	wal = NULL;
 	wal_start = lsn = 1000;
 	nplayed = ncopies = 0;
@@ -715,7 +451,7 @@ run_round(Size limit, int transactions, int crash_percent, int copy_percent)
 
 		if (clients[i] == NULL && begun < transactions)
 		{
-			clients[i] = make_transaction();
+			clients[i] = transactions_make();
 			begun++;
 			if (clients[i]->nitems == 0)
 				clients[i] = NULL;
@@ -801,7 +537,8 @@ two_segments(void)
 	hce_bytes_append(&record, "0123456789abcdef", 16);
 	hce_bytes_append(&record, &base_time, sizeof(base_time));
 	hce_bytes_append_varint(&record, 1);
-	hce_bytes_put_string(&record, (char *) templates[0].bytes, templates[0].len);
+	hce_bytes_put_string(&record, (char *) transactions_templates[0].bytes,
+						 transactions_templates[0].len);
 	hce_bytes_append_varint(&record, 2);
 	for (TransactionId xid = 5; xid < 7; xid++)
 	{
