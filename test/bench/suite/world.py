@@ -154,11 +154,15 @@ class Postgres:
     def cpu(self):
         """Seconds of CPU of all its processes, ended ones too."""
         main = self.main_pid()
-        stat = process_stat(main)
-        total = sum(int(stat[field]) for field in (11, 12, 13, 14)) / TICKS
-        children = pathlib.Path(f'/proc/{main}/task/{main}/children').read_text(
-            encoding='utf-8')
-        return total + sum(cpu_of(pid) for pid in children.split())
+        children = pathlib.Path(f'/proc/{main}/task/{main}/children')
+        while True:
+            stat = process_stat(main)
+            total = sum(int(stat[field]) for field in (11, 12, 13, 14)) / TICKS
+            total += sum(cpu_of(pid) for pid in children.read_text(
+                encoding='utf-8').split())
+            # one that ended meanwhile may be in neither of them, or in both
+            if process_stat(main)[13:15] == stat[13:15]:
+                return total
 
 
 class Kafka:
