@@ -74,22 +74,27 @@ columns_in_expressions(HeapTuple partitioned)
 	return result;
 }
 
-/* Is the column in the partition key of this partitioned table? */
+/*
+ * Is the column in the partition key of this partitioned table?  Not if the
+ * table is gone: it was detached meanwhile, and an invalidation is on its way.
+ */
 static bool
 in_partition_key(Oid relation, const char *column)
 {
 	AttrNumber	attnum = get_attnum(relation, column);
 	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relation));
+	Form_pg_partitioned_table form;
 	bool		found;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for partition key of %u", relation);
+		return false;
+	form = (Form_pg_partitioned_table) GETSTRUCT(tuple);
 	found = bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber,
 						  columns_in_expressions(tuple));
-	for (int i = 0; i < ((Form_pg_partitioned_table) GETSTRUCT(tuple))->partnatts; i++)
-		found |= ((Form_pg_partitioned_table) GETSTRUCT(tuple))->partattrs.values[i] == attnum;
+	for (int i = 0; i < form->partnatts; i++)
+		found |= form->partattrs.values[i] == attnum;
 	ReleaseSysCache(tuple);
-	return found;
+	return found && attnum != InvalidAttrNumber;
 }
 
 /*

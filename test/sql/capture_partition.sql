@@ -243,6 +243,21 @@ ALTER TABLE visits ENABLE TRIGGER hcevents_visit;
 -- one written by hand cannot make one update of a moved row
 CREATE TRIGGER by_hand AFTER UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION hcevents.emit('visit.touched', 'key={id}');
 
+-- partition keys of each level, expressions too, say where a row lies
+CREATE TABLE tours (id int, region text, note text) PARTITION BY LIST ((lower(region)));
+CREATE TABLE tours_north PARTITION OF tours FOR VALUES IN ('north');
+CREATE TABLE tours_south PARTITION OF tours FOR VALUES IN ('south') PARTITION BY RANGE (id);
+CREATE TABLE tours_south_1 PARTITION OF tours_south FOR VALUES FROM (0) TO (100);
+CREATE TABLE tours_south_2 PARTITION OF tours_south FOR VALUES FROM (100) TO (200);
+SELECT hcevents.attach('tours', 'tour', '{note}', key => '{id,region}');
+INSERT INTO tours VALUES (1, 'North', 'a');
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+UPDATE tours SET region = 'South';
+UPDATE tours SET id = 150;
+UPDATE tours SET region = 'north';
+SELECT event_type, key FROM seen(:'lsn');
+DROP TABLE tours;
+
 -- a value of a user's type, in a savepoint that is released: rendered later
 CREATE TYPE place AS (ward text, bed int);
 CREATE TABLE stays (id int, region text, note text, place place, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
