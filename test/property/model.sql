@@ -336,28 +336,33 @@ BEGIN
 	RETURN NULL;
 END $$;
 
+-- What is in no promised order around a row that left its partition: events of
+-- other types, keys and attachments (told by their members).
+CREATE FUNCTION model.list(event_type text, key text, data json) RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', event_type, key, string_agg(member, ',')) FROM json_object_keys(data) member;
+$$;
+
 -- What the WAL has from "lsn" on beside what is expected, in commit order;
 -- "n" is the place in both lists.  Where a row may have left its partition for
--- no other, or there under another key, the events of other types and keys
--- around that delete are in no promised order: there each is a list of its own.
+-- no other, or there under another key, each model.list() is a list of its own.
 CREATE FUNCTION model.both(lsn pg_lsn, OUT list text, OUT n bigint, OUT expected text, OUT captured text)
 RETURNS SETOF record LANGUAGE sql AS $$
 	WITH loose AS (SELECT EXISTS (SELECT FROM model.expected WHERE held) AS it),
 	should AS (
-		SELECT event_type, key, row_number() OVER (ORDER BY coalesce(turn, seq), seq) AS place,
+		SELECT model.list(event_type, key, data::json) AS own, row_number() OVER (ORDER BY coalesce(turn, seq), seq) AS place,
 			format('%s key=%s %s.%s %s', event_type, coalesce(to_json(key)::text, '-'), schema_name, table_name,
 				format('{"event_id":"*","event_type":"%s","timestamp":"*","data":%s,"metadata":{"source":%s,"version":"1.0"}}',
 					event_type, data, to_json(source))) AS said
 		FROM model.expected LEFT JOIN model.prepared p ON p.xid = expected.xid::xid),
 	does AS (
-		SELECT event_type, key, c.place, format('%s key=%s %s.%s %s', event_type, coalesce(to_json(key)::text, '-'), schema_name,
+		SELECT model.list(event_type, key, envelope::json -> 'data') AS own, c.place, format('%s key=%s %s.%s %s', event_type, coalesce(to_json(key)::text, '-'), schema_name,
 			table_name, coalesce(failed, regexp_replace(replace(envelope, event_id::text, '*'),
 				'"timestamp":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"', '"timestamp":"*"'))) AS said
 		FROM hce_captured(lsn) WITH ORDINALITY
 			AS c(xid, committed, event_id, event_type, key, headers, schema_name, table_name, envelope, failed, place)
 		WHERE committed),
-	x AS (SELECT s.*, CASE WHEN it THEN concat_ws(' ', event_type, key) ELSE '' END AS list FROM should s, loose),
-	y AS (SELECT d.*, CASE WHEN it THEN concat_ws(' ', event_type, key) ELSE '' END AS list FROM does d, loose),
+	x AS (SELECT s.*, CASE WHEN it THEN own ELSE '' END AS list FROM should s, loose),
+	y AS (SELECT d.*, CASE WHEN it THEN own ELSE '' END AS list FROM does d, loose),
 	xn AS (SELECT said, list, row_number() OVER (PARTITION BY list ORDER BY place) AS n FROM x),
 	yn AS (SELECT said, list, row_number() OVER (PARTITION BY list ORDER BY place) AS n FROM y)
 	SELECT coalesce(xn.list, yn.list), coalesce(xn.n, yn.n), xn.said, yn.said
