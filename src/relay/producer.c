@@ -53,7 +53,8 @@
  *
  * Connects in the background: never waits for Kafka.  Options that cannot be
  * used are no error: hce_producer_error() tells of them, and they are tried
- * again.  "nheaders" is how many headers a message has as a rule.
+ * again.  "nheaders" is how many headers a message has as a rule; those of all
+ * messages with so many have the same names.
  */
 HceProducer *
 hce_producer_create(MemoryContext context, const HceProducerEvents *events,

@@ -7,8 +7,8 @@
  * cost the relay more than all else it does for an event.  So a message that
  * Kafka has acknowledged gives its list back, and the next one of its topic
  * takes it: names, and with them most values, are the same, and the others have
- * the same length, so that new bytes go where the old ones were.  A list that
- * does not fit is made anew.
+ * the same length, so that new bytes go where the old ones were.  Where they do
+ * not fit, and for a message that has more headers, a list is made anew.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,15 +27,14 @@
 #define SPARE_LOOK_US	USECS_PER_SEC
 
 /*
- * Write a message's headers over those of a list; false if one has another
- * name or length, and then the list is of no use.  librdkafka shows a value as
- * it keeps it, in memory of the list's own, which nobody else reads any more.
+ * Write a message's headers over those of a list, which have the same names;
+ * false if one has another length, and then the list is of no use.  librdkafka
+ * shows a value as it keeps it, in memory of the list's own, which nobody else
+ * reads any more.
  */
 static bool
 write_over(rd_kafka_headers_t *list, const HceMessage *message)
 {
-	if (rd_kafka_header_cnt(list) != (size_t) message->nheaders)
-		return false;
 	for (int i = 0; i < message->nheaders; i++)
 	{
 		const HceHeader *header = &message->headers[i];
@@ -45,8 +44,7 @@ write_over(rd_kafka_headers_t *list, const HceMessage *message)
 
 		if (rd_kafka_header_get_all(list, i, &name, &value, &len) !=
 			RD_KAFKA_RESP_ERR_NO_ERROR ||
-			len != header->value_len || value == NULL || header->value == NULL ||
-			strcmp(name, header->name) != 0)
+			len != header->value_len || value == NULL || header->value == NULL)
 			return false;
 		memcpy(unconstify(void *, value), header->value, len);
 	}
@@ -62,7 +60,7 @@ hce_producer_make_headers(HceProducer *producer, const HceMessage *message)
 
 	if (message->nheaders == 0)
 		return NULL;
-	if (topic->nspare > 0)
+	if (topic->nspare > 0 && message->nheaders == producer->nheaders)
 	{
 		list = topic->spare[--topic->nspare];
 		producer->nspare--;

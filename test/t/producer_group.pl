@@ -106,16 +106,17 @@ is(scalar keys %positions, 4000, 'and a position of its own');
 
 # one shape after the other, each delivered before the next
 my @shapes = ('ttttt', 'ttttttttt', 'ttt', '', 't' x 300, '', 'last');
-my $of_shapes = sub { return grep { $_->{key} eq 'shape' } delivered(); };
 foreach my $shape (@shapes)
 {
-	sql("SELECT count(hcevents.publish('thing.created', jsonb_build_object('name', 's'), key => 'shape',
-		headers => jsonb_build_object('trace', '$shape'))) FROM generate_series(1, 50)");
+	sql("SET hcevents.source = 's$shape';
+		SELECT count(hcevents.publish('thing.created', jsonb_build_object('name', 's'), key => 'shape',
+			headers => h)) FROM generate_series(1, 50), (VALUES (NULL), (jsonb_build_object('trace', '$shape'))) v(h)");
 	hce_flush($node);
 }
 is_deeply(
-	[ map { $_->{headers}{trace} } $of_shapes->() ],
-	[ map { ($_) x 50 } @shapes ],
+	[ map { $_->{headers}{source} . '.' . ($_->{headers}{trace} // '') }
+		  grep { $_->{key} eq 'shape' } delivered() ],
+	[ map { ("s$_.", "s$_.$_") x 50 } @shapes ],
 	'headers of other lengths than those before');
 
 # Too large for librdkafka: what is in the WAL is larger than the limit that
