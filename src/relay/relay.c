@@ -304,7 +304,10 @@ wait_time(HceRelay *relay, bool more)
 	return wait;
 }
 
-/* Find out whether commits follow each other fast. */
+/*
+ * Find out whether commits follow each other fast.  To be called when a turn has
+ * read what came while the relay waited.
+ */
 static void
 measure_commits(HceRelay *relay)
 {
@@ -370,12 +373,12 @@ turn(HceRelay *relay)
 
 	MemoryContextSwitchTo(relay->turn);
 	read_clock(relay);
-	measure_commits(relay);
 	if (relay->producer != NULL)
 		hce_producer_poll(relay->producer);
 	if (relay->wal != NULL)
 	{
 		more = hce_relay_read(relay);
+		measure_commits(relay);
 		hce_relay_look_visible(relay);
 		MemoryContextSwitchTo(relay->turn); /* a commit leaves it */
 		hce_parking_turn(relay);
