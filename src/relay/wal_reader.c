@@ -321,8 +321,9 @@ pass_by(HceWalReader *reader)
 
 /*
  * The next record, or NULL when the rest is not flushed yet; those that are not
- * wanted, see is_wanted(), may be passed by.  The record is valid until the next call.  An invalid record raises an
- * error: up to the flush pointer there must not be one.
+ * wanted, see is_wanted(), may be passed by.  The record is valid until the next
+ * call.  An invalid record raises an error: up to the flush pointer there must
+ * not be one.
  */
 XLogReaderState *
 hce_wal_reader_next(HceWalReader *reader)
